@@ -2,9 +2,10 @@
  * Question  What does --record cost the publisher for one tick, and how long is a tick in the file?
  * Method    bench_tick_kinds.h, beside bench_sbe_tick, which is the greater part of it. The ring is
  *           emptied between ticks. Then 200 000 random trades (small: 2 000) go through the ring
- *           into a file: bytes for each, and ticks a second of the recorder's side.
- * Run       zig build bench -- record           (full)
- *           zig build test                      (small: proves it still works)
+ *           into a file: bytes for each, and ticks a second of the recorder's side. Last, batches
+ * of trades are encoded as JSON, which a publisher does at least, by turns with and without a
+ * recording of them. Run       zig build bench -- record           (full) zig build test (small:
+ * proves it still works)
  */
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -95,6 +96,41 @@ static void measure_file(uint64_t tick_count)
     rmdir(path);
 }
 
+/* Nanoseconds for a trade, of a batch. */
+static double ratio_batch(const struct json_tick_head *head, uint64_t number, bool is_recorded)
+{
+    uint64_t start_ns = bench_now_ns();
+    for (uint64_t i = 0; i < BENCH_BATCH_OPS; i++) {
+        struct md_update update = trade(number + i);
+        size_t bytes =
+            json_tick_encode(bench_out, sizeof bench_out, head, &update, number + i, number);
+        assert_always(bytes > 0);
+        if (is_recorded) {
+            record_input_tick(&input, &update);
+        }
+    }
+    uint64_t elapsed_ns = bench_now_ns() - start_ns;
+    take(NULL);
+    return (double)elapsed_ns / BENCH_BATCH_OPS;
+}
+
+static void measure_ratio(size_t batch_count)
+{
+    struct json_tick_head head;
+    struct bench_samples samples[2];
+    json_tick_head_init(&head, MD_TRADE, "BTCUSDT", 7, BENCH_CHANNEL);
+    bench_samples_init(&samples[0], batch_count);
+    bench_samples_init(&samples[1], batch_count);
+    for (uint64_t batch = 0; batch < 2 * batch_count; batch++) {
+        bench_samples_add(&samples[batch % 2],
+                          ratio_batch(&head, 1 + batch * BENCH_BATCH_OPS, batch % 2 == 1));
+    }
+    bench_samples_print(&samples[0], "trade as JSON, not recorded");
+    bench_samples_print(&samples[1], "trade as JSON, recorded");
+    bench_samples_deinit(&samples[0]);
+    bench_samples_deinit(&samples[1]);
+}
+
 int main(int argument_count, char **arguments)
 {
     queue.counters = &counters;
@@ -110,6 +146,7 @@ int main(int argument_count, char **arguments)
     record_input_define(&input, BENCH_CHANNEL, "BTCUSDT", 7, MD_TRADE);
     int status = bench_ticks_run(argument_count, arguments, record, NULL);
     measure_file(bench_is_full(argument_count, arguments) ? 200000 : 2000);
+    measure_ratio(bench_is_full(argument_count, arguments) ? 20000 : 20);
     record_input_destroy(&input);
     record_ring_destroy(&queue.ring);
     free(queue.channels);

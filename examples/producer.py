@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Publishes ticks of a Python program to a ringcast (--feed ingest). Needs Python 3.8, nothing else.
+"""Publishes ticks to a ringcast server with --feed ingest. Needs Python 3.8 or newer, nothing else.
 
     producer.py ADDRESS [--symbols N] [--rate TICKS_PER_SECOND] [--count N] [--name NAME] [--token TOKEN]
     producer.py unix:/run/ringcast.sock
@@ -10,15 +10,16 @@ Copy the class Producer, or import it:
     with Producer("unix:/run/ringcast.sock", name="desk-1") as producer:
         producer.publish("MINE", "trade", {"price": Decimal("10.32"), "size": 300, "side": "buy"})
 
-A thread sends. It connects again after a disconnect, and sends again what the server has not yet
-acknowledged. docs/feeds/publish.md has the guarantee.
+A thread sends. After a disconnect it connects again, and repeats what the server has not yet
+acknowledged. docs/feeds/publish.md describes what is guaranteed.
 """
 import argparse
 import collections
 import contextlib
 import json
+import os
 import random
-import select
+import selectors
 import socket
 import ssl
 import sys
@@ -31,6 +32,8 @@ ANSWER_SECONDS = 10  # to connect, and until the WELCOME
 HEARTBEAT_SECONDS, SILENT_SECONDS = 5, 15  # unless the WELCOME has others
 SEND_BYTES = 1 << 18
 READ_BYTES = 1 << 16
+READ_OR_WRITE = selectors.EVENT_READ | selectors.EVENT_WRITE
+NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)  # of a socket: try later
 
 
 class Refused(Exception):
@@ -38,12 +41,14 @@ class Refused(Exception):
 
 
 class Disconnected(Exception):
-    """The connection ended; another one may do better."""
+    """The connection ended; the next one may work."""
 
 
 def to_json(value):
     """JSON in which a Decimal has exactly its own digits."""
     if isinstance(value, Decimal):
+        if not value.is_finite():
+            raise ValueError(f"{value} is not a number")
         return format(value, "f")
     if isinstance(value, dict):
         return "{" + ",".join(f"{json.dumps(key)}:{to_json(it)}" for key, it in value.items()) + "}"
@@ -52,33 +57,43 @@ def to_json(value):
     return json.dumps(value, allow_nan=False)
 
 
-def connect(address, tls=None):
+def parse_address(address):
+    """A path, or (host, port)."""
     kind, _, rest = address.partition(":")
     if kind == "unix" and rest:
+        if not hasattr(socket, "AF_UNIX"):
+            raise ValueError("this Python has no Unix sockets: give tcp:HOST:PORT")
+        return rest
+    host, _, port = rest.rpartition(":")
+    if kind != "tcp" or not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError(f"address {address!r}: give unix:PATH or tcp:HOST:PORT")
+    return host.strip("[]"), int(port)
+
+
+def connect(target, tls=None):
+    if isinstance(target, str):
         connection = socket.socket(socket.AF_UNIX)
         connection.settimeout(ANSWER_SECONDS)
         try:
-            connection.connect(rest)
+            connection.connect(target)
         except OSError:
             connection.close()
             raise
         return connection
-    host, _, port = rest.rpartition(":")
-    if kind != "tcp" or not host or not port.isdigit():
-        raise ValueError(f"address {address!r}: give unix:PATH or tcp:HOST:PORT")
-    connection = socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS)
+    connection = socket.create_connection(target, ANSWER_SECONDS)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return tls.wrap_socket(connection, server_hostname=host.strip("[]")) if tls else connection
+    return tls.wrap_socket(connection, server_hostname=target[0]) if tls else connection
 
 
 def receive(connection):
-    """All that has come, which TLS may have read ahead: None for nothing, b"" at the end."""
+    """Everything that has arrived. TLS may have read ahead, so it reads until nothing is left.
+    None: nothing; b"": the server has closed."""
     got = []
     try:
         while not got or got[-1]:
             got.append(connection.recv(READ_BYTES))
     except OSError as error:
-        if not got and not isinstance(error, (BlockingIOError, ssl.SSLWantReadError)):
+        if not got and not isinstance(error, NOT_NOW):
             raise
         return b"".join(got) or None
     return b"".join(got)
@@ -90,13 +105,14 @@ class Producer:
     name: the same after a restart. epoch: grows when the producer numbers its ticks anew; None: the
     time, in microseconds. queue_max: how many ticks may wait for their acknowledgement. tls: an
     ssl.SSLContext, to connect by TLS to a proxy in front of the server.
-    on_refused(q, reason) is called for each tick that the server does not take.
+    on_refused(q, reason) is called, by the thread that sends, for each tick that the server does
+    not take.
     """
 
     def __init__(self, address, name, token=None, epoch=None, queue_max=100_000, on_refused=None,
                  tls=None):
-        self.address, self.queue_max, self.on_refused = address, queue_max, on_refused
-        self.tls = tls
+        self._target = parse_address(address)
+        self.queue_max, self.on_refused, self.tls = queue_max, on_refused, tls
         hello = {"name": name, "epoch": time.time_ns() // 1000 if epoch is None else epoch}
         if token is not None:
             hello["token"] = token
@@ -106,6 +122,7 @@ class Producer:
         self._sent = collections.deque()     # sent on it, not acknowledged
         self.unacked = 0                     # ticks in both
         self._next_q = 1
+        self._welcome_q = None
         self._lost = {}                      # (symbol, type) of dropped ticks: a GAP is due
         self._closing = False
         self._wake_reader, self._wake_writer = socket.socketpair()
@@ -119,7 +136,7 @@ class Producer:
         self.refused = 0
         self.connects = 0
         self.error = None         # why the last connection ended, or the last attempt failed
-        self.failed = None        # Refused: the producer has stopped for good
+        self.failed = None        # the exception that stopped the producer for good: Refused
         self._thread = threading.Thread(target=self._run, name=f"producer {name}", daemon=True)
         self._thread.start()
 
@@ -128,9 +145,9 @@ class Producer:
     def publish(self, symbol, type, data, ts_event=None, q=None):
         """Queues a tick and returns its number, or None: the queue is full, and the tick is dropped.
 
-        type: "trade", "quote", "bar", "depth" or "status". data: as docs/protocol.md has it for a
-        frame of that type. ts_event: nanoseconds since 1970. q: the producer's own number, above
-        the last; None: the next one.
+        type: "trade", "quote", "bar", "depth" or "status". data: the fields of this type in
+        docs/protocol.md. ts_event: nanoseconds since 1970. q: the producer's own number, greater
+        than the last; None: the next one.
         """
         tick = {"type": type, "symbol": symbol}
         if ts_event is not None:
@@ -146,7 +163,7 @@ class Producer:
             self._report_losses()
             q = self._next_q if q is None else q
             if q < self._next_q:
-                raise ValueError(f"q {q}: the next number is {self._next_q} or above")
+                raise ValueError(f"q {q}: the next number is at least {self._next_q}")
             tick["q"] = q
             self._next_q = q + 1
             self.unacked += 1
@@ -157,11 +174,12 @@ class Producer:
         """Reports that the producer lost ticks of this channel: its subscribers get a GAP."""
         with self._changed:
             self._lost[symbol, type] = True
-            self._report_losses()
+            if self.unacked < self.queue_max:  # otherwise with the next tick that has room
+                self._report_losses()
 
     def wait_for_welcome(self, timeout=None):
         """Waits until the server has answered. Returns the last q that it knows of this name and
-        epoch, or None: it knows none. For a producer that goes on after a restart."""
+        epoch, or None: it knows none. For a producer that continues after a restart."""
         with self._changed:
             if not self._changed.wait_for(lambda: self.is_live or self.failed, timeout):
                 raise TimeoutError(self.error or "no connection yet")
@@ -244,13 +262,14 @@ class Producer:
         while not self._closing and not self.failed:
             connects = self.connects
             try:
-                connection = connect(self.address, self.tls)
-                with connection:
-                    self._follow(connection)
+                with connect(self._target, self.tls) as connection, selectors.DefaultSelector() as selector:
+                    self._follow(connection, selector)
             except Refused as error:
                 self.failed = error
             except (OSError, ValueError, KeyError, Disconnected) as error:
                 self.error = str(error) or repr(error)
+            except Exception as error:  # of on_refused: publish() raises it
+                self.failed = error
             failures = 1 if self.connects > connects else failures + 1
             with self._changed:
                 self.is_live = False
@@ -261,10 +280,12 @@ class Producer:
                     seconds = min(BACKOFF_SECONDS_MIN * 2 ** min(failures - 1, 6), BACKOFF_SECONDS_MAX)
                     self._changed.wait_for(lambda: self._closing, seconds * random.uniform(0.5, 1))
 
-    def _follow(self, connection):
+    def _follow(self, connection, selector):
         """One connection, from HELLO to its end."""
         connection.sendall(json.dumps(self._hello).encode() + b"\n")
         connection.setblocking(False)
+        selector.register(self._wake_reader, selectors.EVENT_READ)
+        selector.register(connection, selectors.EVENT_READ)
         heartbeat, silent = HEARTBEAT_SECONDS, ANSWER_SECONDS
         received = sent = time.monotonic()
         rest, output = b"", b""
@@ -276,25 +297,26 @@ class Producer:
                 output = self._take()
                 if not output and now - sent >= heartbeat:
                     output = b'{"type":"HEARTBEAT"}\n'
-            due = min(received + silent, sent + (heartbeat if self.is_live else silent))
-            readable, writable, _ = select.select([connection, self._wake_reader],
-                                                  [connection] if output else [], [],
-                                                  max(0, due - now))
-            if self._wake_reader in readable:
+            due = received + silent
+            if self.is_live and not output:
+                due = min(due, sent + heartbeat)
+            selector.modify(connection, READ_OR_WRITE if output else selectors.EVENT_READ)
+            ready = {key.fileobj: events for key, events in selector.select(max(0, due - now))}
+            if self._wake_reader in ready:
                 self._wake_reader.recv(4096)
-            if connection in readable:
+            if ready.get(connection, 0) & selectors.EVENT_READ:
                 received = time.monotonic()
                 rest, welcome = self._read(connection, rest)
                 if welcome is not None:
                     heartbeat = welcome.get("heartbeat_s", HEARTBEAT_SECONDS)
                     silent = welcome.get("silent_s", SILENT_SECONDS)
-            if connection in writable:
+            if ready.get(connection, 0) & selectors.EVENT_WRITE:
                 sent = time.monotonic()
-                with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                with contextlib.suppress(*NOT_NOW):
                     output = output[connection.send(output):]
 
     def _read(self, connection, rest):
-        """Handles the whole lines of what there is; returns the rest, and the WELCOME, if it came."""
+        """Reads, and handles each whole line. Returns the rest, and the data of a WELCOME or None."""
         got = receive(connection)
         if got == b"":
             raise Disconnected("the server closed")
@@ -334,20 +356,32 @@ class Producer:
 # ---- Ticks to try it with ----
 
 def main():
-    parser = argparse.ArgumentParser(description="publishes invented trades to a ringcast")
-    parser.add_argument("address", help="unix:PATH or tcp:HOST:PORT of --feed ingest")
-    parser.add_argument("--name", default="producer.py", help="of this producer (%(default)s)")
-    parser.add_argument("--token", help="if the server needs one")
-    parser.add_argument("--symbols", type=int, default=3, help="how many (%(default)s)")
-    parser.add_argument("--rate", type=float, default=10, help="ticks a second (%(default)s)")
-    parser.add_argument("--count", type=int, help="how many ticks (no end)")
+    parser = argparse.ArgumentParser(description="Publishes invented trades of MINE0, MINE1, ... to a "
+                                                 "server with --feed ingest.")
+    parser.add_argument("address", help="unix:PATH or tcp:HOST:PORT, as given to --feed ingest")
+    parser.add_argument("--name", default="producer.py", help="name of this producer (default: %(default)s)")
+    parser.add_argument("--token", default=os.environ.get("RINGCAST_TOKEN"),
+                        help="token, if the server needs one; better set the variable RINGCAST_TOKEN, "
+                             "which other users of the machine cannot see")
+    parser.add_argument("--symbols", type=int, default=3, help="number of symbols (default: %(default)s)")
+    parser.add_argument("--rate", type=float, default=10, help="ticks per second (default: %(default)s)")
+    parser.add_argument("--count", type=int, help="number of ticks (default: until Ctrl-C)")
     arguments = parser.parse_args()
+    if arguments.symbols < 1 or arguments.rate <= 0:
+        parser.error("--symbols and --rate must be greater than 0")
 
     prices = {f"MINE{i}": Decimal(1000 + i) / 100 for i in range(arguments.symbols)}
-    producer = Producer(arguments.address, arguments.name, arguments.token,
-                        on_refused=lambda q, reason: print(f"tick {q} refused: {reason}"))
+    try:
+        producer = Producer(arguments.address, arguments.name, arguments.token,
+                            on_refused=lambda q, reason: print(f"tick {q} refused: {reason}"))
+    except ValueError as error:
+        parser.error(str(error))
     start, count, unacked = time.monotonic(), 0, 0
     try:
+        try:
+            producer.wait_for_welcome(2)
+        except TimeoutError as error:
+            print(f"producer.py: not connected yet, still trying: {error}", file=sys.stderr)
         while arguments.count is None or count < arguments.count:
             symbol = random.choice(list(prices))
             prices[symbol] += random.choice((-1, 0, 1)) * Decimal("0.01")

@@ -1,5 +1,5 @@
 /*
- * publish: publishes invented trades to a ringcast (--feed ingest) with the library in C.
+ * publish: publishes invented trades to a server with --feed ingest, by the library in C.
  *
  *     cc examples/publish.c -Izig-out/include -Lzig-out/lib -lringcast_publish -o publish
  *     ./publish unix:/run/ringcast.sock 1000
@@ -8,11 +8,12 @@
 #include <ringcast_publish.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 static void on_refused(void *context, uint64_t q, const char *reason)
 {
-    (void)context;
+    ++*(int *)context;
     fprintf(stderr, "publish: tick %llu refused: %s\n", (unsigned long long)q, reason);
 }
 
@@ -25,8 +26,13 @@ static uint64_t now_ns(void)
 
 int main(int argc, char **argv)
 {
+    if (argc < 2) {
+        fprintf(stderr, "usage: publish ADDRESS [TICKS], such as unix:/run/ringcast.sock 1000\n");
+        return 2;
+    }
+    int refused = 0;
     struct ringcast_publish_options options = {
-        .address = argc > 1 ? argv[1] : NULL, .name = "publish.c", .on_refused = on_refused};
+        .address = argv[1], .name = "publish.c", .on_refused = on_refused, .context = &refused};
     struct ringcast_publish *publish;
     struct ringcast_publish_info info;
     char error[RINGCAST_PUBLISH_ERROR_BYTES_MAX];
@@ -45,16 +51,22 @@ int main(int argc, char **argv)
                                        .side = rand() % 2 ? RINGCAST_SIDE_BUY : RINGCAST_SIDE_SELL,
                                        .has_id = true,
                                        .id = (uint64_t)i};
-        while (ringcast_publish_trade(publish, mine, &trade) == -EAGAIN) {
-            ringcast_publish_poll(publish, 100); /* Full: waits for acknowledgements. */
+        int failed;
+        while ((failed = ringcast_publish_trade(publish, mine, &trade)) == -EAGAIN) {
+            ringcast_publish_poll(publish, 100); /* The buffer is full: wait for acknowledgements. */
+        }
+        if (failed < 0) {
+            fprintf(stderr, "publish: tick %d: %s\n", i, strerror(-failed));
+            break;
         }
         ringcast_publish_flush(publish);
-        ringcast_publish_poll(publish, 10); /* In a program of yours: whenever there is time. */
+        ringcast_publish_poll(publish, 10); /* In your own program: whenever there is time. */
     }
     ringcast_publish_get_info(publish, &info);
-    snprintf(error, sizeof error, "%s", info.error);
-    uint64_t unacked = ringcast_publish_close(publish, 10000);
-    printf("%d ticks, %llu not acknowledged, %llu refused %s\n", count, (unsigned long long)unacked,
-           (unsigned long long)info.refused, error);
-    return unacked > 0 || info.refused > 0;
+    if (info.state != RINGCAST_PUBLISH_LIVE) {
+        fprintf(stderr, "publish: not connected: %s\n", info.error);
+    }
+    unsigned long long unacked = ringcast_publish_close(publish, 10000);
+    printf("%d ticks, %llu not acknowledged, %d refused\n", count, unacked, refused);
+    return unacked > 0 || refused > 0;
 }

@@ -11,6 +11,7 @@ documented shape, and never beside a real terminal.
 import argparse
 import calendar
 import fnmatch
+import itertools
 import math
 import os
 import ssl
@@ -19,7 +20,10 @@ import threading
 import time
 import traceback
 
-from producer import Producer, Refused
+try:
+    from producer import Producer, Refused
+except ImportError:
+    sys.exit("producer.py is missing: copy it from ringcast's folder examples, beside qmt_bridge.py")
 
 MS = 1_000_000  # nanoseconds
 SECOND = 1_000_000_000
@@ -29,7 +33,6 @@ BOOK_BY = (9 * 3600 + 14 * 60) * SECOND  # after midnight in Shanghai; the first
 AFTER_HOURS = (15 * 3600 + 5 * 60) * SECOND
 STOCK_MARKETS = ("SH", "SZ", "BJ")
 BAR_SECONDS = {"1m": 60, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "1d": 0}
-SUBSCRIPTIONS_MAX = 50  # of subscribe_quote, as xtquant's documentation advises
 QUEUE_MAX = 200_000  # records between the callbacks and the thread that converts them
 PAUSE_MIN, PAUSE_MAX = 0.5, 30  # seconds between two attempts to reach the terminal
 PENDING_NS = 10 * SECOND  # how long a trade may wait for its order
@@ -57,7 +60,7 @@ def plain(value):
 
 
 def number(value):
-    """A price or amount as a number whose text is the exact decimal; None where it is not given.
+    """A price or amount as a number whose text is the exact decimal. None: it is not given.
 
     QMT has doubles such as 10.450000000000001. Rounded to 4 decimals, the shortest text of a double is
     the decimal itself, and json writes exactly this text.
@@ -129,8 +132,8 @@ def quote_of(symbol, record, lot):
 # ---- The order book of one symbol, from its orders and trades ----
 
 class Book:
-    """Adds up orders. Orders and trades come by two callbacks, so a trade may come before its order: what
-    it takes away waits for the order then."""
+    """Adds up orders. Orders and trades come through two callbacks, so a trade may come before its order.
+    What it takes away then waits for the order."""
 
     def __init__(self):
         self.orders = {}  # by number: [side, price or None, size left, rests at the price of its trade]
@@ -473,8 +476,8 @@ class Converter:
         return other
 
     def on_subscribed(self, symbol, since):
-        """The Level 2 subscriptions of the symbol begin now. What a bridge before this one published does
-        not go on without a hole."""
+        """The Level 2 subscriptions of the symbol begin now. What an earlier run of the bridge published
+        has a hole here."""
         is_first = symbol not in self.level2_symbols
         self.level2_symbols.add(symbol)
         if "trade" in self.level2 and is_first:
@@ -490,7 +493,7 @@ class Converter:
         self.lose(kind, symbol, "the terminal was away")
 
     def on_refresh(self, *_):
-        """The server knows nothing of before: the last quotes, states and bars again, and whole books."""
+        """The server is new and has nothing: publish the last quotes, states and bars, and whole books."""
         for symbol in self.quotes:
             self.publisher.tick("quote", symbol, *self.quotes[symbol])
         for symbol in self.states:
@@ -530,7 +533,7 @@ class Bridge:
     # The converter's publisher.
 
     def tick(self, data_type, symbol, ts_event, data):
-        """False: the server has been away for so long that the producer's memory is full; it reports a GAP."""
+        """False: the producer's queue is full, because the server is away. The producer reports a GAP."""
         return self.producer.publish(symbol, data_type, data, ts_event) is not None
 
     def gap(self, data_type, symbol):
@@ -597,10 +600,10 @@ class Bridge:
                             f"subscribe_quote of {symbol}, {period}")
 
     def receive_full_ticks(self, xtdata):
-        """What there is now, also while no market is open."""
+        """The last full ticks, which are there even while no market is open."""
         try:
             self.callback("tick")(xtdata.get_full_tick(self.options.quotes) or {})
-        except Exception as fault:  # The subscription works without it.
+        except Exception as fault:  # The subscription does not need it.
             log(f"get_full_tick failed: {fault}")
 
     def _check(self, number, name):
@@ -619,7 +622,7 @@ class Bridge:
                     self.inbox.note("lost", symbol, kind)
 
     def run(self, xtdata):
-        """For ever: the terminal logs out every night, and comes back."""
+        """Never returns. The terminal logs out every night, and comes back."""
         threading.Thread(target=self.convert, daemon=True).start()
         pause = PAUSE_MIN
         while True:
@@ -629,7 +632,7 @@ class Bridge:
                 log("subscribed at the terminal")
                 xtdata.run()
                 raise ConnectionError("xtdata.run() has returned")
-            except Exception as fault:  # xtquant raises what it likes.
+            except Exception as fault:  # xtquant documents none.
                 log(f"no terminal: {fault}; again in {pause:g} s")
             self.terminal_lost()
             if time.monotonic() - began > PAUSE_MAX:
@@ -661,23 +664,23 @@ def listed(valid=None):
 
 def read_options():
     parser = argparse.ArgumentParser(description="Publishes what QMT or miniQMT receives to ringcast.")
-    parser.add_argument("server", metavar="HOST:PORT", help="of ringcast --feed ingest:tcp=HOST:PORT")
+    parser.add_argument("server", metavar="HOST:PORT", help="where ringcast --feed ingest:tcp=... listens")
     parser.add_argument("--quotes", type=listed(), default=[], metavar="LIST",
                         help="markets (SH,SZ,BJ,...) or symbols whose full ticks become quotes")
-    parser.add_argument("--symbols", type=listed(), default=[], metavar="LIST", help="symbols of --bars and --level2")
+    parser.add_argument("--symbols", type=listed(), default=[], metavar="LIST", help="symbols for --bars and --level2")
     parser.add_argument("--bars", type=listed(BAR_SECONDS), default=[], metavar="LIST",
-                        help=", ".join(BAR_SECONDS))
+                        help="intervals of bars: " + ", ".join(BAR_SECONDS))
     parser.add_argument("--level2", type=listed(LEVEL2_PERIODS), default=[], metavar="LIST",
                         help="quote (ten levels), depth (whole books of ten levels), trade, book (of all orders)")
     parser.add_argument("--lot-size", type=lot_size, action="append", default=[], metavar="[PATTERN=]N",
-                        help="shares of a lot; repeated, the first pattern that fits counts "
+                        help="shares of a lot; may be repeated: the first pattern that fits applies "
                              "(default: 100 for .SH, .SZ and .BJ, 1 elsewhere)")
     parser.add_argument("--l2-unit", choices=("shares", "lots"), default="shares",
                         help="unit of the volumes of l2order and l2transaction (default: shares)")
     parser.add_argument("--bar-time", choices=("end", "start"), default="end",
-                        help="what the time of a bar of QMT is (default: end)")
-    parser.add_argument("--name", default="qmt", help="of this producer (default: qmt)")
-    parser.add_argument("--token-file", metavar="FILE", help="its first line is the token; or set RINGCAST_TOKEN")
+                        help="whether QMT gives the end or the start of a bar (default: end)")
+    parser.add_argument("--name", default="qmt", help="name of this producer (default: qmt)")
+    parser.add_argument("--token-file", metavar="FILE", help="file whose first line is the token; or set RINGCAST_TOKEN")
     parser.add_argument("--tls", action="store_true", help="connect by TLS")
     parser.add_argument("--ca-file", metavar="FILE", help="PEM certificates that TLS trusts (default: the system's)")
     options = parser.parse_args()
@@ -699,9 +702,11 @@ def read_token(path):
         return file.readline().strip()
 
 
-def on_refused(number, reason, logged=[0]):
-    logged[0] += 1
-    if logged[0] <= FAULTS_LOGGED:
+refusals = itertools.count(1)
+
+
+def on_refused(number, reason):
+    if next(refusals) <= FAULTS_LOGGED:
         log(f"ringcast refused tick {number}: {reason}")
 
 
@@ -716,7 +721,10 @@ def main():
         tls = ssl.create_default_context(cafile=options.ca_file) if options.tls else None
     except OSError as fault:
         sys.exit(f"--token-file or --ca-file: {fault}")
-    producer = Producer(f"tcp:{options.server}", options.name, token, on_refused=on_refused, tls=tls)
+    try:
+        producer = Producer(f"tcp:{options.server}", options.name, token, on_refused=on_refused, tls=tls)
+    except ValueError as fault:
+        sys.exit(str(fault))
     try:
         Bridge(options, producer).run(xtdata)
     except KeyboardInterrupt:

@@ -109,6 +109,19 @@ int feed_open(struct feed **feed_out, const char *spec, const struct feed_sink *
     return feed_fail_unknown(error_out, "", "feed", name, names, FEED_REGISTRY_COUNT);
 }
 
+uint32_t feed_connections_max(const char *spec, uint64_t descriptor_count)
+{
+    size_t name_bytes = strcspn(spec, ":");
+    for (size_t i = 0; i < FEED_REGISTRY_COUNT; i++) {
+        const struct feed_ops *ops = feed_registry[i];
+        if (strlen(ops->name) == name_bytes && memcmp(ops->name, spec, name_bytes) == 0) {
+            return descriptor_count / 3 < ops->connections_max ? (uint32_t)(descriptor_count / 3)
+                                                               : ops->connections_max;
+        }
+    }
+    return 0;
+}
+
 static bool feed_parse_u64(const char *text, uint64_t *value_out)
 {
     uint64_t value = 0;

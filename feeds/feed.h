@@ -113,8 +113,9 @@ struct feed_counters {
 struct feed;
 
 struct feed_ops {
-    const char *name; /* "sim" */
-    const char *help; /* keys and defaults, one per line, for --help */
+    const char *name;         /* "sim" */
+    const char *help;         /* keys and defaults, one per line, for --help */
+    uint32_t connections_max; /* that it accepts at a time; 0: it accepts none */
     /* spec: what follows the name and its colon, or "". -EINVAL and others: error_out names the
      * wrong key and what is valid. */
     int (*open)(struct feed **feed_out, const char *spec, const struct feed_sink *sink,
@@ -151,6 +152,10 @@ const struct feed_ops *feed_at(size_t index);
  * -EINVAL and names the nearest one. */
 int feed_open(struct feed **feed_out, const char *spec, const struct feed_sink *sink,
               uint64_t now_ns, char error_out[FEED_ERROR_BYTES_MAX]);
+
+/* How many connections a feed of this spec accepts at a time in a process that may have so many
+ * descriptors: a third of them at most. 0: it accepts none, or there is no such feed. */
+uint32_t feed_connections_max(const char *spec, uint64_t descriptor_count);
 
 /* For implementations: reads key=value pairs of a spec (the part after the colon; a value
  * cannot contain a comma). A BOOL key alone means yes. */

@@ -30,6 +30,11 @@ int standard_input_open(void)
     /* A description of its own, so that nobody else's standard input stops blocking. */
     int fd = open("/proc/self/fd/0", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     fd = fd < 0 ? standard_input_duplicate() : fd;
+    /* A file is read from where the shell, or a program before this one, has left it. */
+    off_t begin = lseek(STDIN_FILENO, 0, SEEK_CUR);
+    if (fd >= 0 && begin > 0) {
+        (void)lseek(fd, begin, SEEK_SET);
+    }
     standard_input_is_open = fd >= 0;
     return fd;
 }

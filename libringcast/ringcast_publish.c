@@ -230,7 +230,7 @@ static int ringcast_publish_append(struct ringcast_publish *publish, int channel
     if (RINGCAST_PUBLISH_LENGTH_BYTES + tick_bytes > ring->capacity) {
         return -EMSGSIZE;
     }
-    if (RINGCAST_PUBLISH_LENGTH_BYTES + tick_bytes > ringcast_publish_ring_room(ring)) {
+    if (!ringcast_publish_ring_has_room(ring, RINGCAST_PUBLISH_LENGTH_BYTES + tick_bytes)) {
         publish->full++;
         return -EAGAIN;
     }
@@ -374,7 +374,7 @@ int ringcast_publish_gap(struct ringcast_publish *publish, int channel)
     if ((uint32_t)channel >= publish->channel_count) {
         return -EINVAL;
     }
-    if (ringcast_publish_ring_room(&publish->ring) < RINGCAST_PUBLISH_GAP_BYTES_MAX) {
+    if (!ringcast_publish_ring_has_room(&publish->ring, RINGCAST_PUBLISH_GAP_BYTES_MAX)) {
         publish->full++;
         return -EAGAIN;
     }

@@ -2,7 +2,8 @@
  * ringcast_publish: publishes a program's own ticks to a ringcast server (--feed ingest).
  *
  * Owner    ringcast_publish_open creates a publisher, ringcast_publish_close frees it.
- * Threads  One thread at a time uses a publisher. No thread is started, no lock is taken.
+ * Threads  One thread at a time uses a publisher. No thread is started, no lock is taken. After a
+ *          fork, the child calls no function with it, not even close: the buffer is shared.
  * Memory   The buffer is allocated and touched at open. It has the ticks that the server has not
  *          yet acknowledged. Only ringcast_publish_channel may allocate later: nothing is allocated
  *          for a tick. What a caller passes is borrowed for the call.

@@ -138,6 +138,16 @@ void ringcast_publish_ring_release(struct ringcast_publish_ring *ring, uint64_t 
     assert_always(ring->tail <= ring->sent && ring->sent <= ring->end);
 }
 
+bool ringcast_publish_ring_has_room(struct ringcast_publish_ring *ring, size_t bytes)
+{
+    if (bytes > ringcast_publish_ring_room(ring) && ring->tick_count == 0) {
+        (void)ringcast_publish_ring_rest(ring); /* It moves the boundary. */
+        ring->tail = ring->boundary;
+        assert_always(ring->tail <= ring->sent);
+    }
+    return bytes <= ringcast_publish_ring_room(ring);
+}
+
 void ringcast_publish_ring_rewind(struct ringcast_publish_ring *ring)
 {
     ring->sent = ring->tail;

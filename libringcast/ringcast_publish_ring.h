@@ -50,6 +50,10 @@ static inline uint8_t *ringcast_publish_ring_next(const struct ringcast_publish_
     return ringcast_publish_ring_at(ring, ring->end) + RINGCAST_PUBLISH_LENGTH_BYTES;
 }
 
+/* Whether there is so much room. A buffer full of GAPs alone, which no tick will release, gives up
+ * those that were sent. */
+bool ringcast_publish_ring_has_room(struct ringcast_publish_ring *ring, size_t bytes);
+
 /* The message is complete. */
 void ringcast_publish_ring_append(struct ringcast_publish_ring *ring, size_t message_bytes);
 

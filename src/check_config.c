@@ -14,6 +14,7 @@
 #include "src/base/log.h"
 #include "src/base/memory_limit.h"
 #include "src/market/encodings.h"
+#include "src/record/record.h"
 
 #define CHECK_CONFIG_WORDS_BYTES_MAX 480
 #define CHECK_CONFIG_REST_BYTES (32 * MIB) /* what a small server needs beside logs: memory.md */
@@ -119,7 +120,9 @@ int check_config_memory(const struct options *options, const struct frame_log_op
     uint64_t at_once = frame_log_size_at_once(log) + conns_bytes;
     int error = check_config_at_once(options, &room, at_once, error_out, error_bytes);
     if (error == 0) {
-        check_config_warn(log, &room, log_count, conns_bytes + CHECK_CONFIG_REST_BYTES);
+        uint64_t record_bytes = options->record_path == NULL ? 0 : RECORD_MEMORY_BYTES;
+        check_config_warn(log, &room, log_count,
+                          conns_bytes + record_bytes + CHECK_CONFIG_REST_BYTES);
     }
     return error;
 }

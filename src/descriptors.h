@@ -18,9 +18,9 @@ struct descriptors_share {
     uint32_t client_count; /* 0: as many as are configured */
 };
 
-/* The server's own are kept aside: its rings, the admin server's, and those that a moment needs.
- * Clients share the others. limit: of descriptors_raise(). own_count: what is still to be opened.
- */
+/* Sets aside the server's own: its rings, the admin server's, those of producers, and those of
+ * short use. Clients share the others. limit: of descriptors_raise(). own_count: what is still to
+ * be opened. */
 int descriptors_share(uint64_t limit, uint64_t own_count, uint32_t connections_max,
                       struct descriptors_share *share_out);
 

@@ -68,11 +68,21 @@ int server_refuse(struct server *server, int error, const char *text)
     return error;
 }
 
+/* For the connections of all feeds, where the process may have so many descriptors. */
+static uint64_t server_feed_fds(const struct server *server, uint64_t fds_max)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < server->options.feeds.count; i++) {
+        count += feed_connections_max(server->options.feeds.texts[i], fds_max);
+    }
+    return count;
+}
+
 int server_raise_limits(struct server *server)
 {
-    server->fds_max =
-        descriptors_raise((uint64_t)server->options.connections_max + SERVER_SPARE_FDS +
-                          8 * (uint64_t)server->options.core_count);
+    server->fds_max = descriptors_raise(
+        (uint64_t)server->options.connections_max + SERVER_SPARE_FDS +
+        8 * (uint64_t)server->options.core_count + server_feed_fds(server, UINT64_MAX));
     return 0;
 }
 
@@ -296,7 +306,8 @@ static int server_share_descriptors(struct server *server)
     uint64_t own_count =
         SERVER_OWN_FDS + (server->record != NULL ? SERVER_RECORD_FDS : 0) +
         SERVER_ADMIN_FDS * (sockets->admin.address_count - 1) +
-        (2 + sockets->clients.address_count) * (uint64_t)server->options.core_count;
+        (2 + sockets->clients.address_count) * (uint64_t)server->options.core_count +
+        server_feed_fds(server, server->fds_max);
     return descriptors_share(server->fds_max, own_count, server->options.connections_max,
                              &server->descriptors);
 }
@@ -526,9 +537,7 @@ void server_destroy(struct server *server)
     }
     token_table_deinit(&server->admin_tokens);
     sockets_close(&server->sockets);
-    if (server->record != NULL) {
-        record_stop(server->record);
-    }
+    bool is_recorded = record_stop(server->record);
     if (server->publisher != NULL) {
         publisher_destroy(server->publisher);
     }
@@ -539,6 +548,8 @@ void server_destroy(struct server *server)
     }
     if (server->counters != NULL) {
         log_writer_show(NULL, NULL);
+    }
+    if (server->counters != NULL && is_recorded) {
         counters_close(server->counters);
     }
     counters_file_close(&server->counters_file);

@@ -178,6 +178,43 @@ static void the_first_market_with_the_symbol_applies(void **state)
     market_hours_destroy(hours);
 }
 
+static void a_file_of_windows_is_read_like_any_other(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("\xef\xbb\xbf*.SH UTC Mon-Fri 09:30-16:00\r\n\r\n# end\r\n"), 0);
+    assert_int_equal(market_hours_count(hours), 1);
+    assert_true(is_open_utc("600000.SH", "2026-11-30", 930));
+    assert_false(is_open_utc("600000.SH", "2026-11-30", 1600));
+    market_hours_destroy(hours);
+    assert_int_equal(parse("\xef\xbb\xbf"), 0);
+    assert_int_equal(market_hours_count(hours), 0);
+    market_hours_destroy(hours);
+}
+
+/* 01:30 comes twice on the day on which summer time ends, and 02:30 not at all on the day on which
+ * it begins: hours are those of the clock on the wall. */
+static void hours_are_those_of_the_wall_on_the_days_of_a_clock_change(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("*.US America/New_York Sun 01:00-02:00\n"
+                           "*.X America/New_York Sun 02:00-03:00\n"
+                           "*.N America/New_York Sat 20:00-02:00\n"),
+                     0);
+    assert_false(is_open_utc("A.US", "2026-11-01", 459));
+    assert_true(is_open_utc("A.US", "2026-11-01", 500)); /* 01:00 of summer time */
+    assert_true(is_open_utc("A.US", "2026-11-01", 659)); /* 01:59 of standard time */
+    assert_false(is_open_utc("A.US", "2026-11-01", 700));
+    assert_true(is_open_utc("A.N", "2026-11-01", 659));
+    assert_false(is_open_utc("A.N", "2026-11-01", 700));
+    assert_true(is_open_utc("A.X", "2026-11-01", 700));
+    assert_true(is_open_utc("A.US", "2026-03-08", 659));  /* 01:59 */
+    assert_false(is_open_utc("A.US", "2026-03-08", 700)); /* 03:00 */
+    assert_false(is_open_utc("A.X", "2026-03-08", 700));
+    assert_true(is_open_utc("A.N", "2026-03-08", 659));
+    assert_false(is_open_utc("A.N", "2026-03-08", 700));
+    market_hours_destroy(hours);
+}
+
 static void a_bad_line_is_refused_with_what_is_valid(void **state)
 {
     static const char *const faults[][2] = {
@@ -279,6 +316,8 @@ int main(void)
         cmocka_unit_test(a_night_belongs_to_the_day_on_which_it_begins),
         cmocka_unit_test(days_wrap_around_the_week_and_hours_fill_a_day),
         cmocka_unit_test(the_first_market_with_the_symbol_applies),
+        cmocka_unit_test(a_file_of_windows_is_read_like_any_other),
+        cmocka_unit_test(hours_are_those_of_the_wall_on_the_days_of_a_clock_change),
         cmocka_unit_test(a_bad_line_is_refused_with_what_is_valid),
         cmocka_unit_test(too_many_markets_and_dates_are_refused),
         cmocka_unit_test(a_file_that_cannot_be_read_is_named),

@@ -294,6 +294,39 @@ static void a_full_ring_leaves_ticks_out_with_a_gap_in_their_place(void **state)
     finish(fixture);
 }
 
+/* As many GAPs as there are channels would delay the publisher. */
+static void gaps_of_many_channels_are_written_by_several_calls(void **state)
+{
+    (void)state;
+    struct fixture *fixture = begin(32 * MIB, 64 * MIB);
+    struct recorder *recorder = recorder_create();
+    for (uint32_t channel = 10; channel < 20010; channel++) {
+        char symbol[MD_SYMBOL_BYTES_MAX];
+        int bytes = snprintf(symbol, sizeof symbol, "S%u", channel);
+        record_input_define(&fixture->input, channel, symbol, (size_t)bytes, MD_TRADE);
+    }
+    fixture->queue.is_stopped = true;
+    for (uint32_t channel = 10; channel < 20010; channel++) {
+        put(fixture, channel, 1, 1);
+    }
+    fixture->queue.is_stopped = false;
+    uint64_t used = 0;
+    uint32_t calls = 0;
+    while (fixture->input.is_leaving_out) {
+        put(fixture, 3, ++calls, 1);
+        uint64_t before = used;
+        used = record_ring_used(&fixture->queue.ring);
+        assert_true(used - before < 32 * KIB);
+    }
+    assert_true(calls > 20 && calls < 200);
+    record_output_end(&fixture->output);
+    struct feed *feed = play(recorder, fixture->path);
+    assert_int_equal(recorder->lost_count, 20000 + calls - 1);
+    assert_int_equal(recorder->tick_count, 1);
+    end_play(recorder, feed);
+    finish(fixture);
+}
+
 static void a_loss_of_the_feed_is_in_its_place(void **state)
 {
     (void)state;
@@ -470,6 +503,23 @@ static void a_corrupt_file_ends_the_replay_with_its_name_and_place(void **state)
     finish(fixture);
 }
 
+static void a_fifo_among_the_files_of_a_directory_ends_the_replay(void **state)
+{
+    (void)state;
+    struct fixture *fixture = begin(MIB, MIB);
+    struct recorder *recorder = recorder_create();
+    char path[160];
+    put(fixture, 3, 1, 10);
+    record_output_end(&fixture->output);
+    snprintf(path, sizeof path, "%s/ringcast-z.sbe.zst", fixture->path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    struct feed *feed = play(recorder, fixture->path);
+    assert_int_equal(recorder->tick_count, 10);
+    assert_true(recorder_has_log(recorder, "ringcast-z.sbe.zst: it is not a regular file"));
+    end_play(recorder, feed);
+    finish(fixture);
+}
+
 static void recordings_that_cannot_be_read_are_refused_at_the_start(void **state)
 {
     (void)state;
@@ -559,6 +609,25 @@ static void a_directory_that_is_gone_stops_recording_until_there_is_another(void
     finish(fixture);
 }
 
+static void a_file_that_is_deleted_while_it_is_written_is_noticed(void **state)
+{
+    (void)state;
+    struct fixture *fixture = begin(MIB, MIB);
+    char names[FILES_MAX][64];
+    put(fixture, 3, 1, 10);
+    turn(fixture);
+    turn(fixture);
+    assert_int_equal(list(fixture->path, names), 1);
+    remove_all(fixture->path);
+    put(fixture, 3, 11, 10);
+    turn(fixture);
+    assert_true(fixture->queue.is_stopped);
+    assert_int_equal(counter_get(&fixture->counters.record_ticks), 10);
+    assert_int_equal(counter_get(&fixture->counters.record_cut), 10);
+    assert_int_equal(mkdir(fixture->path, 0700), 0);
+    finish(fixture);
+}
+
 static void directories_that_cannot_be_used_are_refused(void **state)
 {
     (void)state;
@@ -601,7 +670,7 @@ static void the_thread_records_all_that_is_put(void **state)
         struct md_update update = trade(5, i);
         record_tick(record, &update);
     }
-    record_stop(record);
+    assert_true(record_stop(record));
     uint64_t recorded = counter_get(&counters.record_ticks);
     assert_int_equal(recorded + counter_get(&counters.record_full), 50000);
     assert_true(recorded > 10000);
@@ -621,6 +690,7 @@ int main(void)
         cmocka_unit_test(what_is_exact_has_the_same_json_again),
         cmocka_unit_test(digits_that_sbe_would_change_are_recorded_as_json),
         cmocka_unit_test(a_full_ring_leaves_ticks_out_with_a_gap_in_their_place),
+        cmocka_unit_test(gaps_of_many_channels_are_written_by_several_calls),
         cmocka_unit_test(a_loss_of_the_feed_is_in_its_place),
         cmocka_unit_test(files_rotate_by_size_and_each_stands_alone),
         cmocka_unit_test(a_file_ends_after_its_time),
@@ -628,9 +698,11 @@ int main(void)
         cmocka_unit_test(names_grow_beyond_those_that_are_there),
         cmocka_unit_test(what_was_flushed_of_a_file_without_end_is_replayed),
         cmocka_unit_test(a_corrupt_file_ends_the_replay_with_its_name_and_place),
+        cmocka_unit_test(a_fifo_among_the_files_of_a_directory_ends_the_replay),
         cmocka_unit_test(recordings_that_cannot_be_read_are_refused_at_the_start),
         cmocka_unit_test(the_pace_is_that_of_receiving),
         cmocka_unit_test(a_directory_that_is_gone_stops_recording_until_there_is_another),
+        cmocka_unit_test(a_file_that_is_deleted_while_it_is_written_is_noticed),
         cmocka_unit_test(directories_that_cannot_be_used_are_refused),
         cmocka_unit_test(the_thread_records_all_that_is_put),
     };

@@ -644,6 +644,29 @@ static void a_full_buffer_refuses_and_loses_nothing(void **state)
     assert_int_equal(information()->next_q, received + 1);
 }
 
+/* No tick is behind them, whose acknowledgement would release them. */
+static void a_buffer_full_of_gaps_has_room_when_they_are_sent(void **state)
+{
+    (void)state;
+    int channel = ringcast_publish_channel(publish, "X", RINGCAST_TRADE);
+    welcomes(WELCOME);
+    receives_text(DEFINITION_X);
+    uint32_t count = 0;
+    while (ringcast_publish_gap(publish, channel) == 0) {
+        count++;
+    }
+    assert_true(count > 500);
+    for (uint32_t i = 0; i < count; i++) {
+        receives_text("{\"type\":\"GAP\",\"data\":{\"symbol\":\"X\",\"type\":\"trade\"}}");
+    }
+    assert_int_equal(ringcast_publish_gap(publish, channel), 0);
+    receives_text("{\"type\":\"GAP\",\"data\":{\"symbol\":\"X\",\"type\":\"trade\"}}");
+    publishes_trade(channel);
+    receives_trade(1, 0);
+    acknowledges(1);
+    assert_int_equal(information()->waiting_bytes, 0);
+}
+
 static void levels_of_all_sizes_wrap_around_the_end_of_the_buffer(void **state)
 {
     (void)state;
@@ -837,6 +860,7 @@ int main(void)
         TEST(a_producer_that_goes_on_learns_its_last_number),
         TEST(a_gap_is_kept_until_a_tick_behind_it_is_acknowledged),
         TEST(a_full_buffer_refuses_and_loses_nothing),
+        TEST(a_buffer_full_of_gaps_has_room_when_they_are_sent),
         TEST(levels_of_all_sizes_wrap_around_the_end_of_the_buffer),
         TEST(what_cannot_be_sent_is_refused_at_once),
         TEST(wrong_options_are_explained),

@@ -262,6 +262,7 @@ static void a_server_that_dies_meanwhile_ends_it_with_a_last_line(void **state)
     if (server == 0) {
         be_a_server_until(to[0], from[1]);
     }
+    close(from[1]); /* So that the read ends if the child has failed. */
     assert_int_equal(read(from[0], &byte, 1), 1);
     pid_t killer = fork();
     if (killer == 0) {
@@ -277,7 +278,6 @@ static void a_server_that_dies_meanwhile_ends_it_with_a_last_line(void **state)
     close(to[0]);
     close(to[1]);
     close(from[0]);
-    close(from[1]);
 }
 
 /* ---- Files that are none ---- */

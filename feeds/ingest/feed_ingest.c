@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -19,7 +20,6 @@
 #include "feeds/ingest/ingest_greeting.h"
 #include "feeds/ingest/ingest_producer.h"
 #include "feeds/ingest/ingest_reply.h"
-#include "feeds/ingest/ingest_ticks.h"
 #include "feeds/standard_input.h"
 
 #define FEED_INGEST_EVENTS_MAX 64
@@ -81,21 +81,29 @@ static uint32_t feed_ingest_count(const struct ingest *ingest)
     return count;
 }
 
-/* INGEST_PLACES_MAX: there is none. */
+/* place_count: there is none. */
 static uint32_t feed_ingest_free_place(const struct ingest *ingest)
 {
     uint32_t index = 0;
-    while (index < INGEST_PLACES_MAX && ingest->producers[index] != NULL) {
+    while (index < ingest->place_count && ingest->producers[index] != NULL) {
         index++;
     }
     return index;
+}
+
+static uint32_t feed_ingest_place_count(void)
+{
+    struct rlimit limit;
+    uint64_t descriptor_count = getrlimit(RLIMIT_NOFILE, &limit) < 0 ? 0 : limit.rlim_max;
+    uint32_t count = feed_connections_max(feed_ingest.name, descriptor_count);
+    return count > 0 ? count : 1;
 }
 
 /* -ENOMEM: the descriptor is still the caller's. */
 static int feed_ingest_add(struct ingest *ingest, int fd, enum ingest_kind kind)
 {
     uint32_t index = feed_ingest_free_place(ingest);
-    assert_always(index < INGEST_PLACES_MAX);
+    assert_always(index < ingest->place_count);
     struct ingest_producer *producer = ingest_producer_create(ingest, index, fd, kind);
     if (producer == NULL) {
         return -ENOMEM;
@@ -105,7 +113,7 @@ static int feed_ingest_add(struct ingest *ingest, int fd, enum ingest_kind kind)
         ingest->standard_input = producer;
     }
     ingest->feed.counters.producers = feed_ingest_count(ingest);
-    if (ingest->feed.counters.producers > INGEST_PRODUCERS_MAX) {
+    if (ingest->feed.counters.producers > ingest->place_count - ingest->place_count / 17) {
         ingest_reply_error(producer, INGEST_TOO_MANY_PRODUCERS, NULL);
     }
     return 0;
@@ -126,7 +134,7 @@ static void feed_ingest_accept(struct ingest *ingest, uint32_t index)
 {
     struct ingest_listen_socket *listener = &ingest->listen.sockets[index];
     for (uint32_t i = 0; i < FEED_INGEST_ACCEPTS_MAX; i++) {
-        if (feed_ingest_free_place(ingest) == INGEST_PLACES_MAX) {
+        if (feed_ingest_free_place(ingest) == ingest->place_count) {
             feed_ingest_watch_listener(ingest, index, false); /* until the next sweep */
             return;
         }
@@ -134,6 +142,7 @@ static void feed_ingest_accept(struct ingest *ingest, uint32_t index)
         if (fd >= 0 &&
             feed_ingest_add(ingest, fd, listener->is_tcp ? INGEST_TCP : INGEST_UNIX) < 0) {
             close(fd);
+            ingest_log(ingest, FEED_WARNING, "ingest: no memory for another producer");
         } else if (fd < 0) {
             if (fd != -EAGAIN) { /* It would be reported again at once; the sweep tries again. */
                 feed_ingest_watch_listener(ingest, index, false);
@@ -146,19 +155,13 @@ static void feed_ingest_accept(struct ingest *ingest, uint32_t index)
     }
 }
 
-/* Removes who has ended, and reports the channels of who ends. */
+/* Removes the producers that have ended. */
 static void feed_ingest_bury(struct ingest *ingest)
 {
     ingest->has_ended = false;
     for (uint32_t i = 0; i < INGEST_PLACES_MAX; i++) {
         struct ingest_producer *producer = ingest->producers[i];
-        if (producer == NULL || producer->stage < INGEST_CLOSING) {
-            continue;
-        }
-        if (!producer->is_silent) {
-            ingest_ticks_silence(producer);
-        }
-        if (producer->stage == INGEST_ENDED) {
+        if (producer != NULL && producer->stage == INGEST_ENDED) {
             ingest->producers[i] = NULL;
             ingest->standard_input =
                 ingest->standard_input == producer ? NULL : ingest->standard_input;
@@ -363,6 +366,19 @@ static int feed_ingest_open_input(struct ingest *ingest, char error_out[FEED_ERR
     return 0;
 }
 
+/* Port 0 is any free one, and a name may have several addresses. */
+static void feed_ingest_log_listeners(const struct feed_ingest *feed)
+{
+    char text[FEED_ERROR_BYTES_MAX];
+    const struct listener_tcp *tcp = &feed->ingest.listen.tcp_listener;
+    int bytes = snprintf(text, sizeof text, "%.300s", feed->keys.unix_path);
+    for (uint32_t i = 0; i < tcp->address_count && (size_t)bytes < sizeof text; i++) {
+        bytes += snprintf(text + bytes, sizeof text - (size_t)bytes, "%s%s", bytes == 0 ? "" : ", ",
+                          tcp->names[i]);
+    }
+    feed_log(&feed->ingest.feed, FEED_INFO, "ingest: producers connect to %s", text);
+}
+
 static int feed_ingest_open_listeners(struct feed_ingest *feed,
                                       char error_out[FEED_ERROR_BYTES_MAX])
 {
@@ -378,6 +394,9 @@ static int feed_ingest_open_listeners(struct feed_ingest *feed,
         if (epoll_ctl(ingest->epoll_fd, EPOLL_CTL_ADD, ingest->listen.sockets[i].fd, &event) < 0) {
             error = feed_fail(error_out, -errno, "ingest: epoll: %s", strerror(errno));
         }
+    }
+    if (error == 0 && ingest->listen.socket_count > 0) {
+        feed_ingest_log_listeners(feed);
     }
     return error;
 }
@@ -400,9 +419,7 @@ static int feed_ingest_prepare(struct feed_ingest *feed, char error_out[FEED_ERR
 static void feed_ingest_stop(struct ingest_producer *producer)
 {
     char rest[4096];
-    if (producer->stage == INGEST_OPEN) {
-        ingest_reply_error(producer, INGEST_STOPPING, NULL);
-    }
+    ingest_reply_error(producer, INGEST_STOPPING, NULL);
     ingest_producer_flush(producer);
     /* Bytes that are left unread would make the kernel reset the connection, and the producer
      * might not read the ERROR. */
@@ -446,6 +463,7 @@ static int feed_ingest_open(struct feed **feed_out, const char *spec, const stru
     ingest->feed.ops = &feed_ingest;
     ingest->epoll_fd = -1;
     ingest->channels.sink = sink;
+    ingest->place_count = feed_ingest_place_count();
     list_init(&ingest->ready);
     list_init(&ingest->flushes);
     list_init(&ingest->acks);
@@ -466,6 +484,7 @@ static int feed_ingest_open(struct feed **feed_out, const char *spec, const stru
 
 const struct feed_ops feed_ingest = {
     .name = "ingest",
+    .connections_max = INGEST_PLACES_MAX,
     .help = "unix=PATH      producers connect to this Unix socket\n"
             "tcp=HOST:PORT  producers connect to this TCP port; with unix= to either\n"
             "stdin          one producer: standard input\n"

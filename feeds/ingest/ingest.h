@@ -23,7 +23,7 @@
 
 #define INGEST_PRODUCERS_MAX 256
 /* A connection beyond them is refused by an ERROR, and has a place until that was sent. */
-#define INGEST_PLACES_MAX (INGEST_PRODUCERS_MAX + 16)
+#define INGEST_PLACES_MAX (INGEST_PRODUCERS_MAX + INGEST_PRODUCERS_MAX / 16)
 
 #define INGEST_HELLO_S 5        /* for HELLO, where a token is needed */
 #define INGEST_GONE_S 60        /* Then a silent producer is disconnected. */
@@ -35,12 +35,13 @@ enum ingest_stage {
     INGEST_GREETING,  /* A token is needed: HELLO is awaited. */
     INGEST_ADMITTING, /* The token of HELLO is being checked; nothing is read meanwhile. */
     INGEST_OPEN,      /* Ticks are taken. */
-    INGEST_CLOSING,   /* An ERROR is sent, and what still arrives is discarded. */
+    INGEST_CLOSING,   /* The last answers are sent, and what still arrives is discarded. */
     INGEST_ENDED,     /* The connection is closed at the end of the poll. */
 };
 
 struct ingest_producer {
     struct ingest *ingest;
+    uint32_t index; /* in ingest->producers */
     enum ingest_stage stage;
     bool is_standard_input;
     bool is_watched;  /* by the epoll descriptor; a regular file cannot be */
@@ -86,6 +87,7 @@ struct ingest {
     bool needs_token; /* of producers that connect; standard input needs none */
     bool has_ended;   /* A producer has come to INGEST_CLOSING or INGEST_ENDED in this poll. */
     int epoll_fd;
+    uint32_t place_count; /* INGEST_PLACES_MAX, or fewer where descriptors are short */
 
     uint64_t now_ns; /* of the poll, CLOCK_REALTIME */
     uint64_t steady_ns;

@@ -34,14 +34,19 @@ static const struct ingest_control_code {
                           "a newer epoch of this name is known; send a greater one in HELLO",
                           false},
     [INGEST_TOO_LONG] = {"too_long", "a message is too long; send smaller ones", false},
-    [INGEST_MALFORMED] = {"malformed", "the message cannot be read; send what the protocol says",
-                          false},
-    [INGEST_SILENT] = {"silent", "nothing came for 60 s; send HEARTBEAT every 5 s", true},
+    [INGEST_MALFORMED] = {"malformed", "send HELLO as docs/feeds/ingest.md describes it", false},
+    [INGEST_SILENT] = {"silent", "nothing was received for 60 s; send HEARTBEAT every 5 s", true},
     [INGEST_NOT_READING] = {"not_reading", "read what the server sends", true},
     [INGEST_STOPPING] = {"stopping", "the server stops; connect again later", true},
 };
 
 /* ---- Reading ---- */
+
+const char *ingest_control_check_length(size_t text_bytes)
+{
+    return text_bytes > INGEST_CONTROL_BYTES_MAX ? "a control message has more than 20480 bytes"
+                                                 : NULL;
+}
 
 static json_t *ingest_control_load(const char *text, size_t text_bytes)
 {
@@ -106,13 +111,13 @@ const char *ingest_control_read_hello(struct ingest_hello *hello_out, const char
     *hello_out = (struct ingest_hello){.is_hello = type != NULL && strcmp(type, "HELLO") == 0};
     const char *fault =
         !hello_out->is_hello
-            ? "it is not HELLO, or not JSON, or has a key twice or a number out of range"
+            ? "the first message is not HELLO, or is not valid JSON"
             : ingest_control_take_hello(hello_out, json_object_get(message, "data"));
     json_decref(message);
     return fault;
 }
 
-void ingest_hello_deinit(struct ingest_hello *hello)
+void ingest_hello_drop_token(struct ingest_hello *hello)
 {
     free(hello->token);
     hello->token = NULL;

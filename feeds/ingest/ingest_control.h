@@ -10,6 +10,7 @@
 
 #include "feeds/ingest/ingest_names.h"
 
+#define INGEST_CONTROL_BYTES_MAX 20480 /* of HELLO, GAP, DEFINITION: no tick waits for long */
 #define INGEST_CONTROL_TOKEN_BYTES_MAX 8192
 
 /* What WELCOME promises and asks for. */
@@ -37,14 +38,15 @@ struct ingest_hello {
     bool is_hello; /* false: it is another message */
     char name[INGEST_NAME_BYTES_MAX + 1];
     uint64_t epoch; /* 0: not given */
-    char *token;    /* NULL: not given; for ingest_hello_deinit */
+    char *token;    /* NULL: not given; for ingest_hello_drop_token */
     size_t token_bytes;
 };
 
-/* NULL, or a constant sentence: what is wrong. */
+/* Each returns NULL, or a constant sentence: what is wrong. */
+const char *ingest_control_check_length(size_t text_bytes);
 const char *ingest_control_read_hello(struct ingest_hello *hello_out, const char *text,
                                       size_t text_bytes);
-void ingest_hello_deinit(struct ingest_hello *hello);
+void ingest_hello_drop_token(struct ingest_hello *hello);
 
 /* What a GAP names: a symbol and type, or the producer's own ch. */
 struct ingest_gap {

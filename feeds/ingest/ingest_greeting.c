@@ -13,7 +13,7 @@ static const char *ingest_greeting_token(const struct ingest_producer *producer)
     return producer->has_grant ? producer->grant.name : "";
 }
 
-/* The other connection of the same name and token; NULL: there is none. */
+/* The other connection of the same name and token; NULL: none. */
 static struct ingest_producer *ingest_greeting_find(const struct ingest_producer *producer)
 {
     for (uint32_t i = 0; i < INGEST_PLACES_MAX; i++) {
@@ -27,22 +27,13 @@ static struct ingest_producer *ingest_greeting_find(const struct ingest_producer
     return NULL;
 }
 
-/* false: a newer epoch of the name is known. */
-static bool ingest_greeting_open_place(struct ingest_producer *producer)
+static void ingest_greeting_open_place(struct ingest_producer *producer)
 {
-    struct ingest_names *names = producer->ingest->names;
     uint64_t epoch = producer->hello.epoch;
-    if (epoch == 0) {
-        return true;
+    if (epoch > 0) {
+        producer->place = ingest_names_open(
+            producer->ingest->names, ingest_greeting_token(producer), producer->hello.name, epoch);
     }
-    struct ingest_place *place =
-        ingest_names_open(names, ingest_greeting_token(producer), producer->hello.name, epoch);
-    if (place->epoch > epoch) {
-        ingest_names_close(names, place);
-        return false;
-    }
-    producer->place = place;
-    return true;
 }
 
 static void ingest_greeting_log(struct ingest_producer *producer)
@@ -62,14 +53,17 @@ static void ingest_greeting_accept(struct ingest_producer *producer)
     const char *token = ingest_greeting_token(producer);
     snprintf(producer->label, sizeof producer->label, "%s%s%s%s", producer->hello.name,
              token[0] == '\0' ? "" : " (token ", token, token[0] == '\0' ? "" : ")");
-    if (!ingest_greeting_open_place(producer)) {
+    ingest_greeting_open_place(producer);
+    if (producer->place->epoch > producer->hello.epoch) {
         ingest_reply_error(producer, INGEST_OLD_EPOCH, NULL);
         return;
     }
     struct ingest_producer *other = ingest_greeting_find(producer);
     if (other != NULL) {
-        other->is_silent = true; /* The source of its channels is not gone. */
-        ingest_reply_error(other, INGEST_REPLACED, NULL);
+        ingest_reply_error(other, INGEST_REPLACED, NULL); /* It has the same place, with its ACK. */
+    }
+    if (producer->place->epoch < producer->hello.epoch) {
+        *producer->place = (struct ingest_place){.epoch = producer->hello.epoch};
     }
     producer->stage = INGEST_OPEN;
     producer->is_named = true;
@@ -97,6 +91,7 @@ void ingest_greeting_go_on(struct ingest_producer *producer)
         return;
     }
     list_remove(&producer->admission_link);
+    ingest_hello_drop_token(&producer->hello);
     if (error == 0) {
         producer->has_grant = true;
         ingest_greeting_accept(producer);
@@ -116,8 +111,13 @@ void ingest_greeting_take(struct ingest_producer *producer)
         ingest_reply_error(producer, INGEST_HELLO_FIRST, "HELLO came after another message");
         return;
     }
-    const char *fault = ingest_control_read_hello(&producer->hello, producer->input.message,
-                                                  producer->input.message_bytes);
+    const char *fault = ingest_control_check_length(producer->input.message_bytes);
+    if (fault != NULL) {
+        ingest_reply_error(producer, INGEST_TOO_LONG, fault);
+        return;
+    }
+    fault = ingest_control_read_hello(&producer->hello, producer->input.message,
+                                      producer->input.message_bytes);
     if (fault != NULL) {
         ingest_reply_error(producer,
                            producer->hello.is_hello ? INGEST_MALFORMED : INGEST_HELLO_FIRST, fault);
@@ -142,5 +142,5 @@ void ingest_greeting_drop(struct ingest_producer *producer)
         admission->drop_grant(admission->context, &producer->grant);
         producer->has_grant = false;
     }
-    ingest_hello_deinit(&producer->hello);
+    ingest_hello_drop_token(&producer->hello);
 }

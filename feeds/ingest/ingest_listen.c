@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -76,6 +77,22 @@ static int ingest_listen_open_unix(struct ingest_listen *listen, const char *pat
     return 0;
 }
 
+/* Accepted sockets inherit them; the feed works without. A producer without HELLO owes no
+ * HEARTBEAT: when its machine has vanished, only the kernel can find out. Without its time of
+ * arrival, the feed reads the clock. */
+static void ingest_listen_set_options(int fd)
+{
+    const int on = 1;
+    const int idle_s = 15;
+    const int interval_s = 15;
+    const int probes = 3;
+    (void)setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+}
+
 static int ingest_listen_open_tcp(struct ingest_listen *listen, const char *tcp, bool may_be_open,
                                   char error_out[FEED_ERROR_BYTES_MAX])
 {
@@ -94,10 +111,8 @@ static int ingest_listen_open_tcp(struct ingest_listen *listen, const char *tcp,
     }
     for (uint32_t i = 0; i < listen->tcp_listener.address_count; i++) {
         int fd = listen->tcp_listener.fds[i][0];
-        int on = 1;
         ingest_listen_add(listen, fd, true);
-        /* Accepted sockets inherit it. Without it the feed reads the clock. */
-        (void)setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
+        ingest_listen_set_options(fd);
         if (!may_be_open && !ingest_listen_is_loopback(fd)) {
             return feed_fail(error_out, -EACCES,
                              "ingest: tcp=%.64s lets other machines publish without a token: set "

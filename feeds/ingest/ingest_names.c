@@ -62,9 +62,6 @@ struct ingest_place *ingest_names_open(struct ingest_names *names, const char *t
         snprintf(entry->token, sizeof entry->token, "%s", token);
         snprintf(entry->name, sizeof entry->name, "%s", name);
     }
-    if (entry->place.epoch < epoch) {
-        entry->place = (struct ingest_place){.epoch = epoch};
-    }
     entry->open_count++;
     return &entry->place;
 }

@@ -32,8 +32,8 @@ struct ingest_names;
 int ingest_names_create(struct ingest_names **names_out);
 void ingest_names_destroy(struct ingest_names *names);
 
-/* The place of a name, made when it is new, and kept from others until it is closed. epoch: not 0.
- * An older epoch than the known one changes nothing, and a newer one begins anew. */
+/* The place of a name, which no other name takes until it is closed. epoch: not 0, and that of the
+ * place if the name is new; otherwise the place stays as it is. */
 struct ingest_place *ingest_names_open(struct ingest_names *names, const char *token,
                                        const char *name, uint64_t epoch);
 void ingest_names_close(struct ingest_names *names, struct ingest_place *place);

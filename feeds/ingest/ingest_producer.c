@@ -15,12 +15,10 @@
 #include "feeds/ingest/ingest_ticks.h"
 #include "feeds/standard_input.h"
 
-#define INGEST_PRODUCER_HELLO_BYTES_MAX (16 * KIB) /* before a token has been accepted */
-
 /* ---- Creation ---- */
 
 static void ingest_producer_init(struct ingest_producer *producer, struct ingest *ingest,
-                                 enum ingest_kind kind)
+                                 uint32_t index, enum ingest_kind kind)
 {
     static const char *const labels[] = {
         [INGEST_UNIX] = "a producer at the Unix socket",
@@ -28,6 +26,7 @@ static void ingest_producer_init(struct ingest_producer *producer, struct ingest
         [INGEST_STANDARD_INPUT] = "standard input",
     };
     producer->ingest = ingest;
+    producer->index = index;
     producer->is_standard_input = kind == INGEST_STANDARD_INPUT;
     producer->stage =
         ingest->needs_token && !producer->is_standard_input ? INGEST_GREETING : INGEST_OPEN;
@@ -43,9 +42,9 @@ static void ingest_producer_init(struct ingest_producer *producer, struct ingest
 }
 
 /* A regular file is not watched: it is always readable. */
-static int ingest_producer_watch(struct ingest_producer *producer, uint32_t index)
+static int ingest_producer_watch(struct ingest_producer *producer)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.u32 = index};
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = producer->index};
     if (epoll_ctl(producer->ingest->epoll_fd, EPOLL_CTL_ADD, producer->input.fd, &event) == 0) {
         producer->is_watched = true;
         producer->epoll_events = EPOLLIN;
@@ -61,17 +60,17 @@ struct ingest_producer *ingest_producer_create(struct ingest *ingest, uint32_t i
     if (producer == NULL) {
         return NULL;
     }
-    ingest_producer_init(producer, ingest, kind);
+    ingest_producer_init(producer, ingest, index, kind);
     if (ingest_input_init(&producer->input, fd, kind == INGEST_TCP) < 0 ||
         ingest_output_init(&producer->output, producer->is_standard_input ? -1 : fd) < 0 ||
-        ingest_producer_watch(producer, index) < 0) {
+        ingest_producer_watch(producer) < 0) {
         ingest_input_deinit(&producer->input);
         ingest_output_deinit(&producer->output);
         free(producer);
         return NULL;
     }
     if (producer->stage == INGEST_GREETING) {
-        producer->input.message_bytes_max = INGEST_PRODUCER_HELLO_BYTES_MAX;
+        producer->input.message_bytes_max = INGEST_CONTROL_BYTES_MAX;
     }
     return producer;
 }
@@ -127,19 +126,13 @@ static void ingest_producer_be_ready(struct ingest_producer *producer)
 /* What is to be reported from here on. */
 static void ingest_producer_set_events(struct ingest_producer *producer)
 {
-    uint32_t index = 0;
-    struct ingest *ingest = producer->ingest;
     uint32_t wanted =
         (ingest_producer_is_read(producer) ? EPOLLIN : 0) | (producer->is_blocked ? EPOLLOUT : 0);
     if (!producer->is_watched || wanted == producer->epoll_events) {
         return;
     }
-    while (ingest->producers[index] != producer) {
-        index++;
-        assert_always(index < INGEST_PLACES_MAX);
-    }
-    struct epoll_event event = {.events = wanted, .data.u32 = index};
-    epoll_ctl(ingest->epoll_fd, EPOLL_CTL_MOD, producer->input.fd, &event);
+    struct epoll_event event = {.events = wanted, .data.u32 = producer->index};
+    epoll_ctl(producer->ingest->epoll_fd, EPOLL_CTL_MOD, producer->input.fd, &event);
     producer->epoll_events = wanted;
 }
 
@@ -174,6 +167,7 @@ void ingest_producer_flush(struct ingest_producer *producer)
     }
     if (producer->is_full && ingest_output_has_room(output)) {
         producer->is_full = false;
+        producer->received_ns = producer->ingest->steady_ns; /* It was not silent, but not read. */
         ingest_producer_be_ready(producer);
     }
     ingest_producer_set_events(producer);
@@ -201,7 +195,8 @@ static void ingest_producer_read(struct ingest_producer *producer)
         producer->received_ns = ingest->steady_ns;
         producer->is_silent = is_closing ? producer->is_silent : false;
     } else if (error != -EAGAIN) {
-        ingest_reply_end(producer, error == -ENOMEM ? "no memory for its message"
+        ingest_reply_end(producer, error == -ENOMEM      ? "no memory for its message"
+                                   : error == -ETIMEDOUT ? "its machine does not answer any more"
                                    : producer->input.begin == producer->input.end
                                        ? "it has closed the connection, and left answers unread"
                                        : "the connection is broken within a message");
@@ -245,9 +240,9 @@ static bool ingest_producer_step(struct ingest_producer *producer, uint32_t *mes
         }
         return false;
     case INGEST_INPUT_END:
-        ingest_reply_end(producer, producer->input.begin == producer->input.end
-                                       ? "it has closed the connection"
-                                       : "the connection is closed within a message");
+        ingest_reply_finish(producer, producer->input.begin == producer->input.end
+                                          ? "it has closed the connection"
+                                          : "the connection is closed within a message");
         return false;
     case INGEST_INPUT_TOO_LONG:
         ingest_reply_error(producer, INGEST_TOO_LONG, NULL);

@@ -1,6 +1,7 @@
 #include "feeds/ingest/ingest_reply.h"
 
 #include "codec/base/check.h"
+#include "feeds/ingest/ingest_ticks.h"
 
 /* Half of what is promised: a poll may be late, and the next one sends it. */
 #define INGEST_REPLY_ACK_NS (INGEST_ACK_MS * NS_PER_MS / 2)
@@ -69,8 +70,25 @@ static void ingest_reply_leave(struct ingest_producer *producer, enum ingest_sta
     producer->end_cause = producer->end_cause == NULL ? cause : producer->end_cause;
     producer->closing_ns = producer->ingest->steady_ns;
     producer->ingest->has_ended = true;
+    if (!producer->is_silent) {
+        ingest_ticks_silence(producer);
+    }
     list_remove(&producer->admission_link);
     list_remove(&producer->ack_link);
+}
+
+static void ingest_reply_last_ack(struct ingest_producer *producer)
+{
+    if (!list_empty(&producer->ack_link)) {
+        ingest_reply_ack(producer);
+    }
+}
+
+void ingest_reply_finish(struct ingest_producer *producer, const char *cause)
+{
+    ingest_reply_last_ack(producer);
+    ingest_reply_leave(
+        producer, ingest_output_is_empty(&producer->output) ? INGEST_ENDED : INGEST_CLOSING, cause);
 }
 
 void ingest_reply_error(struct ingest_producer *producer, enum ingest_code code, const char *detail)
@@ -79,12 +97,9 @@ void ingest_reply_error(struct ingest_producer *producer, enum ingest_code code,
     if (producer->stage >= INGEST_CLOSING) {
         return;
     }
-    if (!list_empty(&producer->ack_link)) {
-        ingest_reply_ack(producer);
-    }
+    ingest_reply_last_ack(producer);
     ingest_reply_queue(producer, text, ingest_control_error(text, code, detail));
-    ingest_reply_leave(producer, producer->output.fd < 0 ? INGEST_ENDED : INGEST_CLOSING,
-                       detail == NULL ? ingest_control_code_name(code) : detail);
+    ingest_reply_finish(producer, detail == NULL ? ingest_control_code_name(code) : detail);
 }
 
 void ingest_reply_end(struct ingest_producer *producer, const char *cause)

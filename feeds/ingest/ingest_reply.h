@@ -1,7 +1,7 @@
 /*
  * ingest_reply: what is sent to a producer.
  *
- * It is queued during a poll, and sent at the begin of the next one. The ticks of the poll are
+ * It is queued during a poll, and sent at the beginning of the next one. The ticks of the poll are
  * published by then: an ACK never comes before its ticks.
  *
  * Threads  The publisher's.
@@ -26,7 +26,10 @@ void ingest_reply_ack_soon(struct ingest_producer *producer);
 void ingest_reply_error(struct ingest_producer *producer, enum ingest_code code,
                         const char *detail);
 
-/* Without a word: the connection is closed at the end of the poll. */
+/* Nothing more is read. The connection is closed when the last ACK has been sent. */
+void ingest_reply_finish(struct ingest_producer *producer, const char *cause);
+
+/* The connection is closed at the end of the poll. */
 void ingest_reply_end(struct ingest_producer *producer, const char *cause);
 
 #endif

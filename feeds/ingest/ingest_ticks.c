@@ -10,6 +10,13 @@
 #define INGEST_TICKS_FAULTS_LOGGED_MAX 10
 #define INGEST_TICKS_HOLE_LOG_NS NS_PER_SECOND
 
+static void ingest_ticks_refuse(struct ingest_producer *producer, uint64_t q, const char *reason)
+{
+    producer->ingest->feed.counters.refused++;
+    producer->refused_count++;
+    ingest_reply_refused(producer, q, reason);
+}
+
 /* ---- The producer's own numbers ---- */
 
 static void ingest_ticks_note_hole(struct ingest_producer *producer, uint64_t q)
@@ -28,13 +35,17 @@ static void ingest_ticks_note_hole(struct ingest_producer *producer, uint64_t q)
 }
 
 /* Gives the tick its number, if it has none, and counts it as handled. false: it was handled
- * before. */
+ * before, or there is no number for it. */
 static bool ingest_ticks_follow(struct ingest_producer *producer, uint64_t *q)
 {
     struct ingest_place *place = producer->place;
     uint64_t next = place->q + 1;
-    *q = *q == 0 ? next : *q;
     ingest_reply_ack_soon(producer);
+    if (*q == 0 && next > INT64_MAX) {
+        ingest_ticks_refuse(producer, 0, "no number is left for it; begin a new epoch");
+        return false;
+    }
+    *q = *q == 0 ? next : *q;
     if (__builtin_expect(*q != next && place->has_q, 0)) {
         if (*q < next) {
             producer->ingest->feed.counters.duplicates++;
@@ -48,16 +59,7 @@ static bool ingest_ticks_follow(struct ingest_producer *producer, uint64_t *q)
     return true;
 }
 
-/* ---- Ticks that are not taken ---- */
-
-static void ingest_ticks_refuse(struct ingest_producer *producer, uint64_t q, const char *reason)
-{
-    producer->ingest->feed.counters.refused++;
-    producer->refused_count++;
-    ingest_reply_refused(producer, q, reason);
-}
-
-/* q: 0 where it could not be read. */
+/* q: 0 where it could not be read. The number of a message that can be read in part is handled. */
 static void ingest_ticks_malformed(struct ingest_producer *producer, uint64_t q, const char *fault)
 {
     struct ingest *ingest = producer->ingest;
@@ -158,6 +160,9 @@ static void ingest_ticks_gap(struct ingest_producer *producer)
     uint32_t channel = INGEST_CHANNELS_NONE;
     if (fault == NULL && !gap.has_ch) {
         channel = ingest_ticks_channel(producer, gap.symbol, gap.symbol_bytes, gap.type, &fault);
+    } else if (fault == NULL && producer->input.form == INGEST_FORM_LINES) {
+        ingest->feed.counters.skipped++; /* It is of ringcast-tap --json: the ch is not our own. */
+        return;
     } else if (fault == NULL) {
         const struct stream_ticks_channel *bound = stream_ticks_find(&producer->table, gap.ch);
         channel = bound == NULL ? INGEST_CHANNELS_NONE : bound->value;
@@ -194,12 +199,17 @@ static void ingest_ticks_begin_recording(struct ingest_producer *producer)
 /* false: HELLO. */
 static bool ingest_ticks_control(struct ingest_producer *producer, const char *kind)
 {
+    bool is_gap = strcmp(kind, "GAP") == 0;
+    bool is_definition = strcmp(kind, "DEFINITION") == 0;
+    const char *fault = ingest_control_check_length(producer->input.message_bytes);
     if (strcmp(kind, "HELLO") == 0) {
         return false;
     }
-    if (strcmp(kind, "GAP") == 0) {
+    if ((is_gap || is_definition) && fault != NULL) {
+        ingest_ticks_malformed(producer, 0, fault);
+    } else if (is_gap) {
         ingest_ticks_gap(producer);
-    } else if (strcmp(kind, "DEFINITION") == 0) {
+    } else if (is_definition) {
         ingest_ticks_define(producer);
     } else if (strcmp(kind, "HEARTBEAT") != 0) {
         producer->ingest->feed.counters.skipped++;

@@ -438,12 +438,12 @@ static uint64_t feed_replay_poll(struct feed *feed, uint64_t now_ns)
 
 const struct feed_ops feed_replay = {
     .name = "replay",
-    .help = "path=FILE    capture (*.ws.log) or CSV file; a FIFO, which never ends;\n"
-            "             or - for standard input\n"
+    .help = "path=FILE    capture (*.ws.log), CSV file or recording; the directory of\n"
+            "             --record; a FIFO, which never ends; or - for standard input\n"
             "speed=1      2 is twice the recorded speed, 0 is as fast as possible\n"
-            "loop=no      yes starts again at the end of a regular file\n"
-            "format=auto  coinbase, binance, ringcast or csv; auto detects it from the\n"
-            "             first line\n"
+            "loop=no      yes starts again at the end of a regular file or a directory\n"
+            "format=auto  recording, ringcast, coinbase, binance or csv; auto\n"
+            "             detects it from the first bytes\n"
             "venue=NAME   replace the venue in every symbol by this one\n",
     .open = feed_replay_open,
     .poll = feed_replay_poll,

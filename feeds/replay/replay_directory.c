@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec/base/check.h"
+
 static int replay_directory_is_file(const struct dirent *entry)
 {
     return fnmatch(REPLAY_DIRECTORY_PATTERN, entry->d_name, 0) == 0;
@@ -37,6 +39,18 @@ int replay_directory_open(struct replay_directory *directory, const char *path)
     free(entries);
     if (error < 0) {
         replay_directory_close(directory);
+    }
+    return error;
+}
+
+int replay_directory_open_file(const struct replay_directory *directory, uint32_t index,
+                               struct line_reader *reader)
+{
+    assert_always(index < directory->count);
+    int error = line_reader_open(reader, directory->paths[index]);
+    if (error == 0 && reader->is_stream) {
+        line_reader_close(reader);
+        error = -EINVAL;
     }
     return error;
 }

@@ -10,6 +10,8 @@
 
 #include <stdint.h>
 
+#include "feeds/replay/line_reader.h"
+
 #define REPLAY_DIRECTORY_PATTERN "ringcast-*.sbe.zst"
 
 struct replay_directory {
@@ -18,6 +20,9 @@ struct replay_directory {
 };
 
 int replay_directory_open(struct replay_directory *directory, const char *path);
+/* -EINVAL: it is a FIFO. */
+int replay_directory_open_file(const struct replay_directory *directory, uint32_t index,
+                               struct line_reader *reader);
 void replay_directory_close(struct replay_directory *directory);
 
 #endif

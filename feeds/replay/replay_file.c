@@ -410,7 +410,7 @@ static int replay_file_prepare(struct replay_file *file, const struct replay_fil
 static int replay_file_open_directory(struct replay_file *file, const char *path)
 {
     int error = replay_directory_open(&file->directory, path);
-    return error < 0 ? error : line_reader_open(&file->reader, file->directory.paths[0]);
+    return error < 0 ? error : replay_directory_open_file(&file->directory, 0, &file->reader);
 }
 
 int replay_file_open(struct replay_file **file_out, const struct replay_file_options *options,

@@ -30,7 +30,7 @@ enum replay_messages_status {
 struct replay_messages {
     struct line_reader *reader;
     void *zstd;
-    bool is_begun;     /* What the file is is known: */
+    bool is_begun;     /* The first bytes have been read: */
     bool is_plain;     /* not compressed */
     bool is_in_frame;  /* of zstd */
     bool may_have_out; /* The decompressor may have more to give. */

@@ -266,12 +266,14 @@ static enum replay_recording_status replay_recording_take_other(struct replay_re
     const char *text = (const char *)messages->message;
     const char *fault = NULL;
     enum replay_recording_status status = REPLAY_RECORDING_NOTHING;
+    if (strcmp(kind, "DEFINITION") == 0) {
+        fault = stream_ticks_define(&recording->table, text, messages->message_bytes,
+                                    replay_recording_channel, recording);
+        return fault == NULL ? status : replay_recording_malformed(recording, fault);
+    }
     json_t *message = json_loadb(text, messages->message_bytes, JSON_REJECT_DUPLICATES, NULL);
     if (strcmp(kind, "RECORDING") == 0) {
         fault = replay_recording_read_head(recording, message);
-    } else if (strcmp(kind, "DEFINITION") == 0) {
-        fault = stream_ticks_define(&recording->table, text, messages->message_bytes,
-                                    replay_recording_channel, recording);
     } else if (strcmp(kind, "GAP") == 0) {
         status = replay_recording_take_gap(recording, message, ts_ns_out);
     } else {
@@ -342,7 +344,7 @@ static bool replay_recording_next_file(struct replay_recording *recording, int *
     }
     recording->file_index++;
     line_reader_close(reader);
-    *error_out = line_reader_open(reader, directory->paths[recording->file_index]);
+    *error_out = replay_directory_open_file(directory, recording->file_index, reader);
     if (*error_out == 0) {
         *error_out = line_reader_rewind(reader); /* From now on it does not wait for the disk. */
     }
@@ -366,7 +368,8 @@ static enum replay_recording_status replay_recording_end_file(struct replay_reco
     }
     if (error < 0) {
         feed_fail(error_out, error, "replay: cannot open %.300s: %s",
-                  replay_recording_name(recording), strerror(-error));
+                  replay_recording_name(recording),
+                  error == -EINVAL ? "it is not a regular file" : strerror(-error));
         return REPLAY_RECORDING_FAILED;
     }
     return REPLAY_RECORDING_END;
@@ -426,7 +429,7 @@ int replay_recording_rewind(struct replay_recording *recording)
     if (recording->file_index > 0) {
         line_reader_close(reader);
         recording->file_index = 0;
-        error = line_reader_open(reader, directory->paths[0]);
+        error = replay_directory_open_file(directory, 0, reader);
     }
     if (error == 0) {
         error = line_reader_rewind(reader);

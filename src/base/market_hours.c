@@ -17,15 +17,16 @@
 #define MARKET_HOURS_DAY_MINUTES 1440
 #define MARKET_HOURS_DAY_S 86400
 #define MARKET_HOURS_COLUMNS 4
+#define MARKET_HOURS_BYTE_ORDER_MARK "\xef\xbb\xbf" /* Editors of Windows write one. */
 
 /* Minutes after the midnight at which the day begins; end may lie in the next day. */
 struct market_interval {
     uint16_t begin, end;
 };
 
-/* What a line says of a day. */
+/* The hours of a day. */
 struct market_day {
-    uint32_t line; /* 0: none says anything, and the market is closed */
+    uint32_t line; /* that gives them; 0: no line does, and the market is closed */
     uint32_t count;
     struct market_interval intervals[MARKET_HOURS_INTERVALS_MAX];
 };
@@ -394,6 +395,9 @@ int market_hours_parse(struct market_hours **hours_out, const char *file, char *
     struct market_hours *hours = calloc(1, sizeof *hours);
     int error = hours == NULL ? -ENOMEM : 0;
     snprintf(error_out, MARKET_HOURS_ERROR_BYTES_MAX, "%.150s: no memory", file);
+    if (strncmp(text, MARKET_HOURS_BYTE_ORDER_MARK, strlen(MARKET_HOURS_BYTE_ORDER_MARK)) == 0) {
+        text += strlen(MARKET_HOURS_BYTE_ORDER_MARK);
+    }
     for (char *line = strsep(&text, "\n"); line != NULL && error == 0; line = strsep(&text, "\n")) {
         place.line++;
         error = market_hours_parse_line(&place, hours, line);

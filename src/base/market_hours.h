@@ -1,5 +1,5 @@
 /*
- * market_hours: when the market of each symbol is open, as a file says.
+ * market_hours: when the market of each symbol is open, according to a file.
  *
  *   # symbols          time zone      days                    hours
  *   *.SH,*.SZ          Asia/Shanghai  Mon-Fri                 09:30-11:30,13:00-15:00

@@ -176,7 +176,7 @@ static int time_zone_begin(struct time_zone *zone_out, char error_out[TIME_ZONE_
     return 0;
 }
 
-/* One that is not after the last is of the past that the file tells better. */
+/* A change that is not later than the last one is dropped: the file's changes precede its rules. */
 static void time_zone_append(struct time_zone *zone, int64_t at_s, int32_t offset_s)
 {
     assert_always(zone->change_count < TIME_ZONE_CHANGES_MAX);

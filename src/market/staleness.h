@@ -53,13 +53,13 @@ struct staleness {
     _Atomic uint32_t *firsts;   /* by channel: 1 + its symbol; 0: it has none */
     uint8_t *markets;           /* by symbol: 1 + its market; 0: it has none */
 
-    /* Written by main: since when each market is open, as far as main saw it; 0: it is closed. The
-     * first one is that of symbols without a market. */
+    /* Written by main: when main saw each market open; 0: it is closed. The first one is that of
+     * symbols without a market. */
     _Atomic uint64_t *opened_ns;
 
     /* main's own. */
-    uint32_t told_count; /* stale symbols that the log has named */
-    uint64_t told_ns;    /* of the last line */
+    uint32_t logged_count; /* stale symbols at the last line of the log */
+    uint64_t logged_ns;    /* of that line */
 };
 
 /* A negative errno with error_out, which names the file of market hours and the line. Markets are

@@ -12,7 +12,7 @@
 #define STALENESS_WATCH_LOG_NAMES 5
 #define STALENESS_WATCH_NAMES_BYTES_MAX (STALENESS_WATCH_LOG_NAMES * (MD_SYMBOL_BYTES_MAX + 2) + 1)
 
-/* Since a market is open, as main sees it, only shortens what a symbol is blamed for. */
+/* main notices an opening up to a second late, so symbols become stale later, never earlier. */
 static void staleness_watch_markets(struct staleness *staleness, uint64_t now_ns, int64_t wall_s)
 {
     const struct market_hours *hours = staleness->hours;
@@ -50,20 +50,20 @@ static void staleness_watch_log(const struct staleness *staleness,
 static void staleness_watch_report(struct staleness *staleness, uint64_t now_ns,
                                    const struct staleness_counts *counts, const uint32_t *symbols)
 {
-    bool is_new = counts->stale > 0 && counts->stale >= 2 * staleness->told_count;
-    bool is_over = counts->stale == 0 && staleness->told_count > 0;
+    bool is_new = counts->stale > 0 && counts->stale >= 2 * staleness->logged_count;
+    bool is_over = counts->stale == 0 && staleness->logged_count > 0;
     bool may_write =
-        staleness->told_ns == 0 || now_ns - staleness->told_ns >= STALENESS_WATCH_LOG_NS;
+        staleness->logged_ns == 0 || now_ns - staleness->logged_ns >= STALENESS_WATCH_LOG_NS;
     if ((is_new || is_over) && may_write) {
-        staleness->told_ns = now_ns;
-        staleness->told_count = counts->stale;
+        staleness->logged_ns = now_ns;
+        staleness->logged_count = counts->stale;
         if (is_over) {
             log_write(LOG_LEVEL_INFO, "stale: no symbol is stale any more");
         } else {
             staleness_watch_log(staleness, counts, symbols);
         }
-    } else if (counts->stale > 0 && counts->stale < staleness->told_count) {
-        staleness->told_count = counts->stale;
+    } else if (counts->stale > 0 && counts->stale < staleness->logged_count) {
+        staleness->logged_count = counts->stale;
     }
 }
 

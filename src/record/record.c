@@ -153,11 +153,11 @@ int record_start(struct record *record, struct counters_thread *thread, char *er
     return 0;
 }
 
-void record_stop(struct record *record)
+bool record_stop(struct record *record)
 {
     struct timespec until;
-    if (!record->has_thread) {
-        return;
+    if (record == NULL || !record->has_thread) {
+        return true;
     }
     atomic_store(&record->queue.is_ending, true);
     (void)eventfd_write(record->queue.wake_fd, 1);
@@ -165,11 +165,12 @@ void record_stop(struct record *record)
     until.tv_sec += RECORD_STOP_SECONDS;
     if (pthread_timedjoin_np(record->thread, NULL, &until) == 0) {
         record->has_thread = false;
-        return;
+        return true;
     }
     log_write(LOG_LEVEL_ERROR,
               "--record: the disk has not taken the rest of %s/%s within %d s; it is lost",
               record->output.path, record->output.file.name, RECORD_STOP_SECONDS);
+    return false;
 }
 
 void record_destroy(struct record *record)

@@ -19,6 +19,7 @@
 #include "ring/board/counters.h"
 
 #define RECORD_RING_BYTES (64 * MIB)
+#define RECORD_MEMORY_BYTES (RECORD_RING_BYTES + 10 * MIB) /* of all that a recorder needs */
 #define RECORD_FILE_BYTES_MIN (64 * KIB)
 
 struct record_options {
@@ -38,9 +39,10 @@ int record_create(struct record **record_out, const struct record_options *optio
 /* Locks the directory and starts the thread. thread: its record, or NULL. */
 int record_start(struct record *record, struct counters_thread *thread, char *error_out,
                  size_t error_bytes);
-/* Ends the file when all is in it; waits for the disk at most 10 s. */
-void record_stop(struct record *record);
-void record_destroy(struct record *record); /* NULL does nothing. */
+/* Ends the file when all is in it; waits for the disk at most 10 s. false: the thread still waits
+ * for it, and uses the counters until the process ends. NULL: true. */
+bool record_stop(struct record *record);
+void record_destroy(struct record *record); /* NULL, or one with a thread: nothing. */
 
 /* ---- The publisher ---- */
 

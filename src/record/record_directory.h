@@ -17,7 +17,7 @@
 
 #define RECORD_DIRECTORY_NAME_BYTES_MAX 48
 
-/* Nothing but fd = -1 to begin with. */
+/* Zero before open. */
 struct record_directory {
     int fd;
     uint64_t newest_ms; /* of the names that are there; 0: none */

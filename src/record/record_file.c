@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zstd.h>
 
@@ -94,7 +95,11 @@ int record_file_append(struct record_file *file, const void *bytes, size_t count
 
 int record_file_flush(struct record_file *file)
 {
+    struct stat status;
     int error = record_file_compress(file, NULL, 0, ZSTD_e_flush);
+    if (error == 0 && fstat(file->fd, &status) == 0 && status.st_nlink == 0) {
+        error = -ENOENT; /* Somebody has deleted it. */
+    }
     if (error == 0) {
         /* Begun now, the writing leaves little to wait for at the end. */
         (void)sync_file_range(file->fd, 0, 0, SYNC_FILE_RANGE_WRITE);

@@ -32,7 +32,7 @@ void record_file_destroy(struct record_file *file);
 /* A new file; -EEXIST: the name is taken. */
 int record_file_begin(struct record_file *file, const char *name);
 int record_file_append(struct record_file *file, const void *bytes, size_t count);
-/* All that was appended can be read from the file now. */
+/* All that was appended can be read from the file now. -ENOENT: somebody has deleted it. */
 int record_file_flush(struct record_file *file);
 /* The file is complete, and on the disk. */
 int record_file_end(struct record_file *file);

@@ -15,6 +15,7 @@
 
 #define RECORD_INPUT_SCRATCH_BYTES (STREAM_TICKS_LENGTH_BYTES + STREAM_TICKS_MESSAGE_BYTES_MAX)
 #define RECORD_INPUT_GAP_BYTES_MAX 320
+#define RECORD_INPUT_GAPS_MAX 256 /* of one call, which may take 0.1 ms */
 #define RECORD_INPUT_SEQ "\"seq\":"
 #define RECORD_INPUT_Q "\"q\":"
 
@@ -48,7 +49,7 @@ void record_input_define(struct record_input *input, uint32_t channel, const cha
     input->known[channel / 64] |= UINT64_C(1) << (channel % 64);
 }
 
-/* The recorder's thread sleeps while little waits; much is not to wait for its next look. */
+/* The recorder's thread may sleep for 250 ms. A ring that fills up wakes it earlier. */
 static void record_input_wake(struct record_input *input)
 {
     struct record_queue *queue = input->queue;
@@ -86,13 +87,15 @@ static bool record_input_put_gap(struct record_input *input, uint32_t channel)
     return record_ring_put(&input->queue->ring, message, bytes);
 }
 
-/* Writes a GAP for each channel that lost some. false: there is no room for all. */
+/* Writes a GAP for each channel that lost some. false: there is no room for all, or further calls
+ * have to write the others. */
 static bool record_input_put_gaps(struct record_input *input)
 {
+    uint32_t gaps = 0;
     for (uint32_t word = 0; word < RECORD_QUEUE_CHANNELS_MAX / 64; word++) {
         while (input->lost[word] != 0) {
             uint32_t channel = 64 * word + (uint32_t)__builtin_ctzll(input->lost[word]);
-            if (!record_input_put_gap(input, channel)) {
+            if (gaps++ == RECORD_INPUT_GAPS_MAX || !record_input_put_gap(input, channel)) {
                 return false;
             }
             input->lost[word] &= input->lost[word] - 1;

@@ -15,8 +15,8 @@ struct record_input {
     struct record_queue *queue;
     uint8_t *scratch;
     uint64_t q;          /* of the newest tick; the first one has 1 */
-    uint64_t checked;    /* position in the ring at which the reader was last looked at */
-    bool is_leaving_out; /* until half of the ring is free */
+    uint64_t checked;    /* position in the ring of the last check of the reader */
+    bool is_leaving_out; /* until half of the ring is free and all GAPs are written */
     uint64_t known[RECORD_QUEUE_CHANNELS_MAX / 64]; /* a bit each: its name is set */
     uint64_t lost[RECORD_QUEUE_CHANNELS_MAX / 64];  /* a bit each: a GAP is to be written */
 };

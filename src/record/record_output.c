@@ -20,8 +20,8 @@
 #define RECORD_OUTPUT_FLUSH_NS (NS_PER_SECOND / 2)
 #define RECORD_OUTPUT_RETRY_NS (5 * NS_PER_SECOND)
 #define RECORD_OUTPUT_WARN_NS (10 * NS_PER_SECOND)
-#define RECORD_OUTPUT_TURN_BYTES (4 * MIB)      /* then flushes and rotations are looked at */
-#define RECORD_OUTPUT_FREE_BYTES_MIN (16 * MIB) /* on the disk, to go on after an error */
+#define RECORD_OUTPUT_TURN_BYTES (4 * MIB)      /* between two checks for flush and rotation */
+#define RECORD_OUTPUT_FREE_BYTES_MIN (16 * MIB) /* on the disk, to continue after an error */
 #define RECORD_OUTPUT_TEXT_BYTES_MAX 384
 #define RECORD_OUTPUT_GAP "{\"type\":\"GAP\""
 
@@ -161,7 +161,7 @@ static void record_output_stop(struct record_output *output, int error, uint64_t
     log_write(
         LOG_LEVEL_ERROR,
         "--record: recording stops: %s/%s cannot be written: %s; the server goes on, and tries "
-        "to record again every %d s; free some space, or see to the directory",
+        "to record again every %d s; free some space, or make the directory writable",
         output->path, output->file.name, strerror(-error),
         (int)(RECORD_OUTPUT_RETRY_NS / NS_PER_SECOND));
     output->missing_before = record_output_missing(output);

@@ -169,7 +169,9 @@ class Words(unittest.TestCase):
     def test_options_between_backticks_are_some_program_s(self):
         helped = "".join(help_of(words) for words in (
             ["ringcast", "help", "all"], ["ringcast", "stat"], ["ringcast-tap"], ["ringcast-bench"], ["ringcast-echo"]))
-        known = set(re.findall(r"--[a-z][a-z-]*", helped)) | {"--name"}
+        helped += "".join(run([sys.executable, "-B", str(CHECKOUT / "examples" / name), "--help"]).stdout
+                          for name in ("producer.py", "qmt_bridge.py"))
+        known = set(re.findall(r"--[a-z][a-z-]*", helped))
         for name, text in PAGES.items():
             if name.startswith(("docs/", "README", "examples/")):
                 codes = " ".join(re.findall(r"`([^`\n]+)`", text))

@@ -653,7 +653,8 @@ class Index(unittest.TestCase):
         for path in EXAMPLES.iterdir():
             if path.name not in ("README.md", "node_modules", "package-lock.json"):
                 self.assertIn(path.name, readme)
-                self.assertTrue(path.suffix in (".html", ".txt", ".json") or os.access(path, os.X_OK), path)
+                self.assertTrue(path.suffix in (".html", ".txt", ".json", ".c") or os.access(path, os.X_OK),
+                                path)
 
 
 if __name__ == "__main__":

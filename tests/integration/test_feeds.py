@@ -455,7 +455,7 @@ class Certificates(unittest.TestCase):
         with Server("--feed", "sim:symbols=20,rate=2000,types=trade", "--send-buffer-bytes", "64k",
                     "--frame-log-bytes", "1m") as server:
             result = run([program("ringcast-bench"), "--json", "--connections", "10", "--stalled",
-                          "3", "--stalled-resume", "5", "--duration", "7", "--types", "trade",
+                          "3", "--stalled-resume", "5", "--duration", "10", "--types", "trade",
                           "--allow-gaps", server.url()])
             self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
             report = json.loads(result.stdout)

@@ -9,7 +9,7 @@ import unittest
 
 from clients import RawClient
 from producers import Producer, definition, sbe_trade, trade
-from server import Server, program, reap, spawn
+from server import Server, program, reap, spawn, wait_until
 from test_ingest_hostile import free_port
 from test_lifecycle import PORTS, refuse
 from test_streams import INLINE, THREAD, publisher, settle
@@ -69,6 +69,23 @@ class Ingest(unittest.TestCase):
             for thread in threads:
                 thread.join(60)
             self.assertEqual(publisher(server)["feed_malformed"], 0)
+
+    def test_producers_leave_descriptors_for_clients(self):
+        with Server("--feed", f"ingest:unix={self.path}", "--cores", "1",
+                    prefix=("prlimit", "--nofile=100:100")) as server:
+            self.assertIsNotNone(server.wait_for_line("limit of open files is 100"))
+            producers = [self.producer(self.path, name=f"P{number}", epoch=1) for number in range(33)]
+            *taken, refused = [producer.next("WELCOME", "ERROR") for producer in producers] # a third of 100
+            self.assertEqual({answer["type"] for answer in taken}, {"WELCOME"})
+            self.assertEqual(refused["data"]["code"], "too_many_producers")
+            with RawClient(server.port) as client:
+                producers[0].send(trade("P0", 1))
+                self.assertEqual(producers[0].wait_for_ack(1), 1)
+                client.subscribe(["P0"], ["trade"], snapshot=1)
+            self.assertEqual(server.admin("/health")[0], 200)
+            producers[1].close()
+            self.assertTrue(wait_until(lambda: publisher(server)["feeds"][0]["producers"] < len(taken), 30))
+            self.assertIsNotNone(self.producer(self.path, name="P33", epoch=1).next("WELCOME"))
 
     def test_a_tick_wakes_a_server_that_sleeps_and_nothing_polls_meanwhile(self):
         for options in (INLINE, THREAD):

@@ -52,21 +52,17 @@ def follow_the_page(folder):
     build.write_text(source.replace(library, f"{library}{name} "), encoding="utf8")
 
 
-def compile_quickly(folder):
-    """gcc without optimization is quicker than a release build. build.zig has the libraries."""
-    libraries = re.findall(r'"(\w+)"', re.search(r"const libraries = .*?;", (folder / "build.zig").read_text(), re.S)[0])
-    folders = ("codec", "ring", "feeds", "src", "tools/common", "tools/insight")
-    sources = sorted(str(path) for name in folders for path in (folder / name).rglob("*.c"))
-    program = folder / "ringcast"
-    done = run(["gcc", "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Wshadow", "-Werror", "-O0",
-                f"-I{folder}", *sources, "-o", program, *(f"-l{name}" for name in libraries), "-lpthread"],
-               COMPILE_SECONDS)
-    return done, program
+def check_quickly(folder):
+    """The compiler's verdict on what the steps add."""
+    sources = sorted((folder / "feeds").glob("udp/*.c")) + [folder / "feeds/feed.c"]
+    assert len(sources) == 2, sources
+    return run(["gcc", "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Wshadow", "-Werror", "-fsyntax-only",
+                f"-I{folder}", *sources])
 
 
 def compile_as_shown(folder):
     zig = next((CHECKOUT / ".toolchain").glob("zig-*/zig"))
-    return run([zig, "build"], COMPILE_SECONDS, cwd=folder), folder / "zig-out/bin/ringcast"
+    return run([zig, "build"], COMPILE_SECONDS, cwd=folder)
 
 
 class Example(unittest.TestCase):
@@ -75,10 +71,12 @@ class Example(unittest.TestCase):
             folder = pathlib.Path(name)
             copy_of_checkout(folder)
             follow_the_page(folder)
-            done, program = (compile_as_shown if IS_FULL else compile_quickly)(folder)
+            done = (compile_as_shown if IS_FULL else check_quickly)(folder)
             self.assertEqual(done.returncode, 0, done.stderr)
-            self.assertIn("9200", run([program, "help", "feeds"]).stdout)
-            self.receive(program)
+            if IS_FULL:
+                program = folder / "zig-out/bin/ringcast"
+                self.assertIn("9200", run([program, "help", "feeds"]).stdout)
+                self.receive(program)
 
     def receive(self, program):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:

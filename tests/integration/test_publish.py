@@ -1,12 +1,15 @@
 """Producers of other people: libringcast_publish with gcc and g++, examples/producer.py, a tap's lines."""
 import json
+import os
 import pathlib
 import re
+import resource
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
 
 from clients import TEXT, RawClient, subscribe_message
@@ -115,7 +118,7 @@ class Library(unittest.TestCase):
             self.assertTrue(subscriber.subscribed.wait(SECONDS))
             done = run([program, f"unix:{self.directory}/socket", "60"], SECONDS)
             self.assertEqual((done.returncode, done.stdout, done.stderr),
-                             (0, "60 ticks, 0 not acknowledged, 0 refused \n", ""))
+                             (0, "60 ticks, 0 not acknowledged, 0 refused\n", ""))
             self.assertTrue(wait_until(lambda: len(subscriber.trades) >= 60, SECONDS))
         self.assertEqual([trade["data"]["id"] for trade in subscriber.trades], list(range(1, 61)))
         self.assertEqual({trade["symbol"] for trade in subscriber.trades}, {"MINE"})
@@ -195,6 +198,60 @@ class Python(unittest.TestCase):
             self.assertIn("replaced", str(first.failed))
             with self.assertRaises(Refused):
                 first.publish("X", "trade", {"price": 1, "size": 1})
+
+    def test_an_address_that_is_none_is_an_error_at_once(self):
+        for address in ("", "unix:", "127.0.0.1:9100", "tcp:9100", "tcp:host:", "tcp:host:65536", "udp:host:1"):
+            with self.subTest(address=address), self.assertRaisesRegex(ValueError, "unix:PATH or tcp:HOST:PORT"):
+                Producer(address, "python")
+        done = run([sys.executable, "-B", str(CHECKOUT / "examples" / "producer.py"), "127.0.0.1:9100"], SECONDS)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("unix:PATH or tcp:HOST:PORT", done.stderr)
+
+    def test_a_fault_of_on_refused_ends_the_producer(self):
+        def on_refused(q, reason):
+            raise LookupError(f"tick {q}")
+
+        with Server("--feed", f"ingest:unix={self.path}"):
+            producer = self.producer(on_refused=on_refused)
+            producer.publish("", "trade", {"price": 1, "size": 1})
+            self.assertTrue(wait_until(lambda: producer.failed, SECONDS))
+            with self.assertRaisesRegex(LookupError, "tick 1"):
+                producer.publish("X", "trade", {"price": 1, "size": 1})
+
+    def test_descriptors_above_1023_are_waited_for(self):
+        if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 2000:
+            self.skipTest("SKIPPED: fewer than 2000 descriptors are permitted: raise `ulimit -Hn`")
+        program = """if True:
+            import os, resource, sys
+            resource.setrlimit(resource.RLIMIT_NOFILE, (2000, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+            while os.open("/dev/null", os.O_RDONLY) < 1100:
+                pass
+            from producer import Producer
+            producer = Producer(sys.argv[1], "python")
+            producer.publish("X", "trade", {"price": 1, "size": 1})
+            sys.exit(producer.close(30))
+        """
+        with Server("--feed", f"ingest:unix={self.path}"):
+            done = run([sys.executable, "-B", "-c", program, f"unix:{self.path}"], SECONDS,
+                       env={**os.environ, "PYTHONPATH": str(CHECKOUT / "examples")})
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_a_server_that_does_not_read_costs_no_processor_time(self):
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self.path)
+            listener.listen()
+            producer = self.producer()
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(b'{"type":"WELCOME","data":{"epoch":"x","q":null,"heartbeat_s":0.01,"silent_s":60}}\n')
+                self.assertIsNone(producer.wait_for_welcome(SECONDS))
+                for _ in range(1000):
+                    producer.publish("X", "status", {"state": "halted", "reason": "x" * 10_000})
+                self.assertTrue(wait_until(lambda: producer._sent, SECONDS))
+                clock = time.pthread_getcpuclockid(producer._thread.ident)
+                before = time.clock_gettime(clock)
+                time.sleep(0.5)  # A thread that spins takes about as much of its processor.
+                self.assertLess(time.clock_gettime(clock) - before, 0.1)
 
     def test_numbers_of_the_producer_go_on_and_never_back(self):
         with Server("--feed", f"ingest:unix={self.path}"):

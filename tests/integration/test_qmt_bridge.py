@@ -691,6 +691,14 @@ class Live(unittest.TestCase):
         self.assertEqual(bridge.process.wait(SECONDS), 1)
         bridge.wait_for("the package xtquant cannot be imported .*: it comes with QMT")
 
+    def test_without_producer_py_it_ends_with_what_to_do(self):
+        with tempfile.TemporaryDirectory() as directory:
+            alone = pathlib.Path(directory, "qmt_bridge.py")
+            alone.write_text((CHECKOUT / "examples/qmt_bridge.py").read_text())
+            done = run([sys.executable, "-B", str(alone), "127.0.0.1:1", "--quotes", "SH"])
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("producer.py is missing: copy it", done.stderr)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -144,11 +144,11 @@ FIGURES = (
     ("ECHO_MESSAGE_BYTES_MAX", 1 << 20, "echo.md", "text and binary message, of up to {} MiB"),
     ("ECHO_CONNS_MAX", 1, "echo.md", "It serves {} clients at one time"),
     ("LINES_BETWEEN_HEADERS", 1, "stat.md", "without a terminal every {} lines"),
-    ("INGEST_PRODUCERS_MAX", 1, "limits.md", "| producers that are connected | {} |"),
+    ("INGEST_PRODUCERS_MAX", 1, "limits.md", "| producers that are connected to a feed | {}, and a third"),
     ("INGEST_NAMES_MAX", 1, "limits.md", "| names that are remembered after their producers have left | {} |"),
     ("INGEST_NAME_BYTES_MAX", 1, "limits.md", "| bytes of a name | {} |"),
     ("INGEST_INPUT_MESSAGE_BYTES_MAX", UNITS["MIB"], "limits.md", "| bytes of a message | {} MiB; "),
-    ("INGEST_PRODUCER_HELLO_BYTES_MAX", UNITS["KIB"], "limits.md", "{} KiB before a token is accepted"),
+    ("INGEST_CONTROL_BYTES_MAX", UNITS["KIB"], "limits.md", "{} KiB before a token is accepted"),
     ("INGEST_HELLO_S", 1, "limits.md", "| time to send HELLO, where a token is needed | {} s |"),
     ("INGEST_SILENT_S", 1, "limits.md", "| time without a byte, after HELLO | {} s |"),
     ("INGEST_GONE_S", 1, "limits.md", "| the same | {} s | `silent` |"),
@@ -349,6 +349,9 @@ class Index(unittest.TestCase):
         for path in set((CHECKOUT / "docs").glob("*.md")) - {CHECKOUT / "docs/glossary.md"}:
             self.assertTrue(path.read_text(encoding="utf8").endswith(
                 "\n\nTerms are explained in the [glossary](glossary.md).\n"), path)
+        for path in (CHECKOUT / "docs/feeds").glob("*.md"):
+            self.assertTrue(path.read_text(encoding="utf8").endswith(
+                "\n\nTerms are explained in the [glossary](../glossary.md).\n"), path)
 
 
 class Names(unittest.TestCase):

@@ -39,9 +39,20 @@ int standard_input_open(void)
     return fd;
 }
 
+/* The writer of a pipe then gets SIGPIPE, and does not wait for a reader that is gone. */
+static void standard_input_leave(void)
+{
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)dup2(fd, STDIN_FILENO);
+        close(fd);
+    }
+}
+
 void standard_input_close(int fd)
 {
     assert_always(standard_input_is_open);
     standard_input_is_open = false;
+    standard_input_leave();
     close(fd);
 }

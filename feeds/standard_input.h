@@ -9,6 +9,7 @@
 
 /* A descriptor of its own that does not block. */
 int standard_input_open(void);
+/* Standard input is /dev/null from then on. */
 void standard_input_close(int fd);
 
 #endif

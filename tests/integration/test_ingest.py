@@ -125,6 +125,25 @@ class Ingest(unittest.TestCase):
             self.assertIsNotNone(server.wait_for_line("standard input has ended"), server.log())
             self.assertEqual(publisher(server)["ticks"], 2)
 
+    def test_a_writer_of_standard_input_does_not_wait_for_a_feed_that_has_ended(self):
+        theirs, ours = os.pipe()
+        self.addCleanup(os.close, ours)
+        os.set_blocking(ours, False)
+
+        def has_ended():
+            try:
+                os.write(ours, b"x" * 65536)  # a line that has no end
+            except BlockingIOError:
+                return False
+            except BrokenPipeError:
+                return True
+            return False
+
+        with Server("--feed", "ingest:stdin", stdin=theirs) as server:
+            os.close(theirs)
+            self.assertTrue(wait_until(has_ended, 30), server.log())
+            self.assertEqual(server.admin("/health")[0], 200)
+
     def test_a_stop_is_reported_and_leaves_no_file(self):
         with Server("--feed", f"ingest:unix={self.path}") as server:
             producer = self.producer(self.path, name="desk", epoch=1)

@@ -783,7 +783,7 @@ def flood(setup):
                   f"{report['ticks_per_second']:,.0f} ticks/s; the publisher waited "
                   f"{report['cpu_wait_share']:.1%} of the time for a CPU", flush=True)
     share = ratio(reports, "flood", "alone", "p99")
-    return judge("flood", setup, {"p99_ratio": share, "variants": reports})
+    return judge("flood", setup, {"p99_ratio": share, "runs": reports})
 
 
 SCENARIOS = {f.__name__: f for f in (fanout, steered, unix, scale, burst, saturation, sparse, connect,

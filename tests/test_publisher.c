@@ -625,16 +625,22 @@ static void a_slow_feed_gets_a_portion_in_each_poll(void **state)
     }
 }
 
-/* B comes due 1 us after its poll, A hands over a tick each 2 us. */
-static void a_poll_ends_when_another_feed_becomes_due(void **state)
+/* A always has ticks, of which each takes so long; B comes due 1 us after its poll. */
+static void create_busy_beside_timed(uint64_t tick_ns)
 {
     static const char *const specs[] = {"A", "B"};
-    (void)state;
     assert_int_equal(create(specs, 2), 0);
     fakes[0].wanted = 100000;
-    fakes[0].tick_ns = 2 * NS_PER_US;
+    fakes[0].tick_ns = tick_ns;
     fakes[1].next_in_ns = NS_PER_US;
+    poll_once(); /* B comes last in it, and may not be due yet when the next one begins. */
     poll_once();
+}
+
+static void a_poll_ends_when_another_feed_becomes_due(void **state)
+{
+    (void)state;
+    create_busy_beside_timed(2 * NS_PER_US);
     for (uint32_t i = 0; i < 20; i++) {
         uint32_t handed = fakes[0].handed;
         uint32_t polls = fakes[1].polls;
@@ -649,13 +655,8 @@ static void a_poll_ends_when_another_feed_becomes_due(void **state)
 /* Whose turn it is to be first does not matter to a feed that asked for a time. */
 static void a_feed_that_is_due_comes_before_one_that_always_is(void **state)
 {
-    static const char *const specs[] = {"A", "B"};
     (void)state;
-    assert_int_equal(create(specs, 2), 0);
-    fakes[0].wanted = 100000;
-    fakes[0].tick_ns = 20 * NS_PER_US;
-    fakes[1].next_in_ns = NS_PER_US;
-    poll_once();
+    create_busy_beside_timed(20 * NS_PER_US);
     for (uint32_t i = 0; i < 4; i++) {
         uint32_t polls = fakes[0].polls;
         poll_once();

@@ -43,6 +43,7 @@ run_packages=(
 test_packages=(
     libcmocka-dev    # unit tests
     gcc              # AddressSanitizer, which zig's compiler lacks
+    g++              # a program in C++ with libringcast
     git              # lists the sources for the style's checks
     clang-format     # the format of the sources
     python3-websockets # a real client

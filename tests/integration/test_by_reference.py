@@ -224,10 +224,14 @@ class Ends(unittest.TestCase):
                 before = server.stats()["connections"]["open"]
                 for turn in range(6):
                     self.go_by_themselves(server, path, turn)
+                    self.all_gone(server, before)  # They would count as the tap's.
                     self.killed(server)
-                    self.assertTrue(wait_until(
-                        lambda: server.stats()["connections"]["open"] == before, SECONDS), server.stats())
+                    self.all_gone(server, before)
                 self.assertGreater(server.core_sum("lent_sends"), 6 * self.CLIENTS)
+
+    def all_gone(self, server, before):
+        self.assertTrue(wait_until(
+            lambda: server.stats()["connections"]["open"] == before, SECONDS), server.stats())
 
     def go_by_themselves(self, server, path, turn):
         clients = [connect(path if i % 2 else server.port, PLAIN) for i in range(self.CLIENTS)]

@@ -3,7 +3,7 @@
  * connect again.
  *
  * Owner    ringcast_publish.c. Threads: that of the publisher.
- * Memory   All of it is within the struct, but for the buffer and the table of channels.
+ * Memory   The struct holds everything except the buffer and the table of channels.
  * Units    Times are CLOCK_MONOTONIC in nanoseconds.
  * Errors   0 or a negative errno. What ends a connection is in error; the publisher goes on.
  */

@@ -14,6 +14,7 @@
 
 #include "src/access/jwt.h"
 #include "src/access/key_text.h"
+#include "tests/base64url.h"
 #include "tests/guard_page.h"
 
 #define AT_ONCE                                                                                    \
@@ -68,27 +69,14 @@ static void load(const char *text)
 
 /* ---- Making tokens ---- */
 
-static size_t encode(char *out, const void *bytes, size_t count)
-{
-    int length = EVP_EncodeBlock((uint8_t *)out, bytes, (int)count);
-    for (int i = 0; i < length; i++) {
-        out[i] = out[i] == '+' ? '-' : out[i] == '/' ? '_' : out[i];
-    }
-    while (length > 0 && out[length - 1] == '=') {
-        length--;
-    }
-    out[length] = '\0';
-    return (size_t)length;
-}
-
 static void sign(char *token, const char *header, const char *claims, bool by_hmac,
                  const char *secret)
 {
     uint8_t signature[64];
     size_t signature_bytes = sizeof signature;
-    size_t at = encode(token, header, strlen(header));
+    size_t at = base64url_encode(token, header, strlen(header));
     token[at++] = '.';
-    at += encode(token + at, claims, strlen(claims));
+    at += base64url_encode(token + at, claims, strlen(claims));
     if (by_hmac) {
         unsigned int bytes = 0;
         HMAC(EVP_sha256(), secret, (int)strlen(secret), (uint8_t *)token, at, signature, &bytes);
@@ -100,7 +88,7 @@ static void sign(char *token, const char *header, const char *claims, bool by_hm
         EVP_MD_CTX_free(context);
     }
     token[at++] = '.';
-    encode(token + at, signature, signature_bytes);
+    base64url_encode(token + at, signature, signature_bytes);
 }
 
 static enum jwt_status verify_at(const char *token, uint64_t wall_s)

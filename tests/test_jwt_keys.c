@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "src/access/jwt.h"
+#include "tests/base64url.h"
 
 #define AT_ONCE                                                                                    \
     &(struct jwt_check)                                                                            \
@@ -285,18 +286,6 @@ static int tear_down(void **state)
     return 0;
 }
 
-static size_t encode(char *out, const void *bytes, size_t count)
-{
-    int length = EVP_EncodeBlock((uint8_t *)out, bytes, (int)count);
-    for (int i = 0; i < length; i++) {
-        out[i] = out[i] == '+' ? '-' : out[i] == '/' ? '_' : out[i];
-    }
-    while (length > 0 && out[length - 1] == '=') {
-        out[--length] = '\0';
-    }
-    return (size_t)length;
-}
-
 /* Whether a token is accepted that is signed with these bytes as a secret. */
 static bool opens(const void *secret, size_t secret_bytes)
 {
@@ -307,7 +296,7 @@ static bool opens(const void *secret, size_t secret_bytes)
     HMAC(EVP_sha256(), secret, (int)secret_bytes, (uint8_t *)token, at, signature,
          &signature_bytes);
     token[at++] = '.';
-    at += encode(token + at, signature, signature_bytes);
+    at += base64url_encode(token + at, signature, signature_bytes);
     struct jwt_verdict verdict = {0};
     enum jwt_status status = jwt_verify(&keys, token, at, NOW, AT_ONCE, &verdict);
     json_decref(verdict.claims);
@@ -463,7 +452,7 @@ static void secrets_drawn_at_random_are_taken(void **state)
         bytes[sizeof bytes - 1] |= 0x80; /* no blank */
         assert_string_equal(load_secret((char *)bytes, sizeof bytes), "");
         assert_string_equal(load_secret(text, strlen(text)), "");
-        assert_string_equal(load_secret(text, encode(text, bytes, sizeof bytes)), "");
+        assert_string_equal(load_secret(text, base64url_encode(text, bytes, sizeof bytes)), "");
     }
 }
 

@@ -14,6 +14,7 @@
 
 #include "codec/base/units.h"
 #include "src/access/publish_access.h"
+#include "tests/base64url.h"
 
 #define NOW_S UINT64_C(1800000000)
 #define NOW_NS (NOW_S * NS_PER_SECOND + 500 * NS_PER_MS)
@@ -123,19 +124,6 @@ static bool may(const struct feed_grant *grant, const char *symbol, enum md_type
 
 /* ---- JWTs ---- */
 
-static size_t encode(char *out, const void *bytes, size_t count)
-{
-    int length = EVP_EncodeBlock((uint8_t *)out, bytes, (int)count);
-    for (int i = 0; i < length; i++) {
-        out[i] = out[i] == '+' ? '-' : out[i] == '/' ? '_' : out[i];
-    }
-    while (length > 0 && out[length - 1] == '=') {
-        length--;
-    }
-    out[length] = '\0';
-    return (size_t)length;
-}
-
 /* Signed by the second key; ends: how many seconds from now. */
 static const char *jwt_of(int ends, const char *claims)
 {
@@ -146,13 +134,13 @@ static const char *jwt_of(int ends, const char *claims)
     uint8_t signature[32];
     unsigned int signature_bytes = 0;
     memcpy(key, SECRET, 30); /* and three zeroes, "AAAA" */
-    size_t at = encode(token, header, sizeof header - 1);
+    size_t at = base64url_encode(token, header, sizeof header - 1);
     token[at++] = '.';
     int bytes = snprintf(text, sizeof text, "{\"exp\":%lld%s}", (long long)NOW_S + ends, claims);
-    at += encode(token + at, text, (size_t)bytes);
+    at += base64url_encode(token + at, text, (size_t)bytes);
     HMAC(EVP_sha256(), key, sizeof key, (uint8_t *)token, at, signature, &signature_bytes);
     token[at++] = '.';
-    encode(token + at, signature, signature_bytes);
+    base64url_encode(token + at, signature, signature_bytes);
     return token;
 }
 

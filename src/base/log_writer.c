@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <time.h>
@@ -12,6 +11,7 @@
 #include "codec/base/check.h"
 #include "codec/base/clock.h"
 #include "codec/base/units.h"
+#include "src/base/thread.h"
 
 #define LOG_WRITER_RING_BYTES (256 * KIB)    /* a power of two */
 #define LOG_WRITER_LATE_STEPS 50             /* of a wait for a thread that lacks the CPU, */
@@ -156,19 +156,6 @@ static void *log_writer_run(void *unused)
     return NULL;
 }
 
-/* With all signals blocked: they are main's, and a terminal must not stop the program for a line.
- */
-static int log_writer_start_thread(void)
-{
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = -pthread_create(&log_writer.thread, NULL, log_writer_run, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return error;
-}
-
 int log_writer_open(void)
 {
     pthread_condattr_t attributes;
@@ -186,7 +173,8 @@ int log_writer_open(void)
         return error;
     }
     log_writer.is_ending = false;
-    error = log_writer_start_thread();
+    /* Without signals, so that a terminal does not stop the program for a line. */
+    error = thread_start(&log_writer.thread, log_writer_run, NULL);
     if (error < 0) {
         pthread_cond_destroy(&log_writer.emptied);
         return error;

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 #include "codec/base/clock.h"
 #include "ring/board/counters_threads.h"
 #include "src/base/log.h"
+#include "src/base/thread.h"
 #include "src/record/record_input.h"
 #include "src/record/record_output.h"
 
@@ -119,18 +119,6 @@ int record_create(struct record **record_out, const struct record_options *optio
     return 0;
 }
 
-/* With all signals blocked: they are main's. */
-static int record_start_thread(struct record *record)
-{
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = -pthread_create(&record->thread, NULL, record_run, record);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return error;
-}
-
 int record_start(struct record *record, struct counters_thread *thread, char *error_out,
                  size_t error_bytes)
 {
@@ -142,7 +130,7 @@ int record_start(struct record *record, struct counters_thread *thread, char *er
     }
     record->thread_record = thread;
     counter_set(&record->queue.counters->record_active, 1);
-    error = record_start_thread(record);
+    error = thread_start(&record->thread, record_run, record);
     if (error < 0) {
         snprintf(error_out, error_bytes,
                  "--record: cannot start its thread: %s; raise the limit of threads (ulimit -u)",

@@ -32,6 +32,7 @@
 #include "src/admin/metrics.h"
 #include "src/base/arenas.h"
 #include "src/base/log.h"
+#include "src/command/command.h"
 #include "src/config/options_help.h"
 #include "src/config/options_parse.h"
 #include "src/market/channel_rates.h"
@@ -43,6 +44,7 @@
 
 #define MAIN_DRAIN_INTERVAL_MS 100 /* how often the log is written */
 #define MAIN_START_INTERVAL_MS 1
+#define MAIN_COMMAND_INTERVAL_MS 1 /* between two steps of a command */
 #define MAIN_STOP_INTERVAL_MS 10
 #define MAIN_STOP_NS (2 * NS_PER_SECOND)
 #define MAIN_STOP_STEP_NS (100 * NS_PER_MS) /* more from one look to the next is not counted */
@@ -220,6 +222,7 @@ static server_step *const main_open_steps[] = {
     server_open_sockets,
     server_create_cores,
     server_record_start,
+    server_create_commands,
     server_start_admin,
     main_open_signals,
     server_start_threads,
@@ -286,15 +289,18 @@ static void main_greet(const struct server *server)
             watch, look, look);
 }
 
-/* Waits for a signal at most timeout_ms; the log is written meanwhile. Returns whether one came
- * that ends the program. */
+/* Waits for a signal or a command at most timeout_ms; the log is written meanwhile. Returns whether
+ * a signal came that ends the program. */
 static bool main_wait(struct server *server, int timeout_ms)
 {
     assert_always(server->signal_fd >= 0);
-    struct pollfd poll_fd = {.fd = server->signal_fd, .events = POLLIN};
-    (void)poll(&poll_fd, 1, timeout_ms);
+    struct pollfd fds[] = {{.fd = server->signal_fd, .events = POLLIN},
+                           {.fd = commands_fd(server->commands), .events = POLLIN}};
+    bool is_short = server->has_commands && timeout_ms > MAIN_COMMAND_INTERVAL_MS;
+    (void)poll(fds, 2, is_short ? MAIN_COMMAND_INTERVAL_MS : timeout_ms);
     main_count_turn(server);
     log_drain();
+    server->has_commands = commands_read(server->commands, clock_ns(CLOCK_MONOTONIC));
     struct signalfd_siginfo info;
     if (read(server->signal_fd, &info, sizeof info) != (ssize_t)sizeof info) {
         return false;
@@ -451,6 +457,9 @@ static void main_close(struct server *server)
         metrics_set_state(server->metrics, METRICS_DRAINING);
     }
     main_stop_threads(server);
+    if (server->commands != NULL) {
+        commands_close(server->commands);
+    }
     if (server->control != NULL) {
         control_set_state(server->control, LAYOUT_ENDED);
     }

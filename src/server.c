@@ -23,6 +23,7 @@
 #include "src/base/log.h"
 #include "src/base/log_writer.h"
 #include "src/check_config.h"
+#include "src/command/command.h"
 #include "src/descriptors.h"
 #include "src/market/channel_rates.h"
 #include "src/market/channels.h"
@@ -35,9 +36,9 @@
 #define SERVER_FRAME_BYTES_MAX (64 * KIB)
 /* Beside clients: those without a place, the admin server's, rings, listeners, files of feeds. */
 #define SERVER_SPARE_FDS (CORE_SPARE_CONNS + ADMIN_CONNECTIONS_MAX + 64)
-/* Of them, opened after the listeners: signals, the publisher's ring, those of libmicrohttpd, and
- * files of /proc that main and the admin server read. */
-#define SERVER_OWN_FDS 11
+/* Of them, opened after the listeners: signals, commands and their ring, the publisher's ring,
+ * those of libmicrohttpd, and files of /proc that main and the admin server read. */
+#define SERVER_OWN_FDS 13
 #define SERVER_ADMIN_FDS 3  /* of libmicrohttpd, for each further address of the admin server */
 #define SERVER_RECORD_FDS 2 /* a file of the recording, and the directory while it is listed */
 #define SERVER_ERROR_BYTES_MAX 512
@@ -416,6 +417,18 @@ static struct metrics_log_memory server_log_memory(const struct server *server)
     return memory;
 }
 
+int server_create_commands(struct server *server)
+{
+    char text[SERVER_ERROR_BYTES_MAX] = "";
+    int error = commands_create(&server->commands, text, sizeof text);
+    if (error < 0) {
+        log_write(LOG_LEVEL_ERROR, "commands: %s", text);
+        return error;
+    }
+    commands_set_cores(server->commands, server->cores, server->core_count);
+    return 0;
+}
+
 int server_start_admin(struct server *server)
 {
     char text[SERVER_ERROR_BYTES_MAX];
@@ -448,8 +461,9 @@ int server_start_admin(struct server *server)
     metrics_tick(server->metrics, clock_ns(CLOCK_MONOTONIC));
     struct admin_options options = {
         .fd_count = server->sockets.admin.address_count,
-        .metrics = server->metrics,
-        .symbols = &server->symbols,
+        .sources = {.metrics = server->metrics,
+                    .symbols = &server->symbols,
+                    .commands = server->commands},
         .counters = server->counters,
         .connections_max = server->descriptors.admin_count,
         .tokens = &server->admin_tokens,
@@ -525,6 +539,9 @@ void server_destroy(struct server *server)
     assert_always(server->thread_count == 0);
     if (server->admin != NULL) {
         admin_stop(server->admin);
+    }
+    if (server->commands != NULL) {
+        commands_destroy(server->commands);
     }
     if (server->metrics != NULL) {
         metrics_destroy(server->metrics);

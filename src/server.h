@@ -64,6 +64,7 @@ struct server {
     struct keyed_hash key;           /* of the hash tables */
     struct token_table admin_tokens; /* one, or none */
     struct watchdog watchdog;
+    struct commands *commands;
     struct admin *admin;
 
     struct sockets sockets;
@@ -80,9 +81,10 @@ struct server {
     _Atomic bool failed;          /* one of them with an error */
 
     /* main's own. */
-    int signal_fd;    /* -1: none */
-    uint64_t tick_ns; /* when the metrics took their last sample */
-    uint64_t stop_ns; /* when the end began, by the first signal mostly */
+    int signal_fd;     /* -1: none */
+    uint64_t tick_ns;  /* when the metrics took their last sample */
+    uint64_t stop_ns;  /* when the end began, by the first signal mostly */
+    bool has_commands; /* that wait for main */
 };
 
 typedef int server_step(struct server *server);
@@ -104,6 +106,7 @@ server_step server_check_listeners;
 server_step server_measure_sends; /* Before the listeners: nobody waits for it. */
 server_step server_open_sockets;
 server_step server_create_cores;
+server_step server_create_commands;
 server_step server_start_admin; /* Before the threads: a port that is taken costs no client. */
 server_step server_start_threads;
 

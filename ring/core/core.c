@@ -427,10 +427,13 @@ static uint64_t core_wait_ns(const struct core *core, uint64_t next_publish_ns)
     return wait_ns < CORE_SLEEP_NS_MAX ? wait_ns : CORE_SLEEP_NS_MAX;
 }
 
-/* Whether there are frames to fan out, or an encoding has begun that conns wait for. In any log: a
- * writer that takes room back shows one log's frames before the others'. */
+/* Whether there is mail, there are frames to fan out, or an encoding has begun that conns wait for.
+ * In any log: a writer that takes room back shows one log's frames before the others'. */
 static bool core_has_news(const struct core *core)
 {
+    if (core_has_mail(core)) {
+        return true;
+    }
     for (uint32_t i = 0; i < core->options.encoding_count; i++) {
         const struct fan_stream *stream = &core->fan.streams[i];
         uint32_t run = atomic_load_explicit(&core->options.encodings[i].run, memory_order_acquire);
@@ -505,10 +508,14 @@ bool core_wake(struct core *core, struct engine *waker)
     return engine_wake(&core->links.engine, waker, links_tag(OP_WAKE, 0, 0));
 }
 
-/* Words for this core. true: there are more. */
+/* What other threads ask of this core. true: there is more. */
 static bool core_read_mail(struct core *core)
 {
-    return !core->stopping_began && core_drain_go_on(core);
+    if (core->stopping_began) {
+        return false;
+    }
+    bool has_mail = __builtin_expect(core_has_mail(core), 0) && core_mail_go_on(core);
+    return core_drain_go_on(core) || has_mail;
 }
 
 /* An inline publisher. Returns when it is to be called next. */

@@ -2,13 +2,15 @@
  * core_state: the inside of a core, shared by the files that make it up (core*.c) and by nobody
  * else.
  *
- * Threads  The core's own, except for core->armed, core->stopping and core->drain_end_wanted_ns.
+ * Threads  The core's own, except for core->armed, core->stopping, core->drain_end_wanted_ns and
+ *          core->mailbox.
  */
 #ifndef RINGCAST_RING_CORE_STATE_H
 #define RINGCAST_RING_CORE_STATE_H
 
 #include "codec/base/check.h"
 #include "ring/core/core.h"
+#include "ring/core/core_mail.h"
 #include "ring/core/core_watch.h"
 #include "ring/fan/fan.h"
 #include "ring/link/link.h"
@@ -28,11 +30,19 @@ struct core_known_source {
 };
 #define CORE_SOURCES 64
 
+/* Positions grow for ever; a mail's slot is the remainder. */
+struct core_mailbox {
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t head; /* the sender's */
+    _Atomic uint32_t tail;                            /* the core's */
+    struct core_mail *mails[CORE_MAILS_MAX];
+};
+
 struct core {
     /* Read or written by other threads. */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t armed; /* 1: asleep, or about to be */
     _Atomic uint32_t stopping;
     _Atomic uint64_t drain_end_wanted_ns; /* core_drain; 0: not called */
+    struct core_mailbox mailbox;
 
     /* Set at creation, then constant. */
     _Alignas(CACHE_LINE_BYTES) struct core_options options;
@@ -144,6 +154,11 @@ void core_tell_subscriber(struct core *core, uint32_t channel, int change);
 /* core_history.c: a replay is at its end, or goes without another word. */
 void core_forget_replay(struct core *core, uint32_t conn);
 void core_end_replay(struct core *core, uint32_t conn, bool is_whole);
+
+/* core_post.c */
+bool core_has_mail(const struct core *core);
+/* A slice of the work in its box. true: there is more. */
+bool core_mail_go_on(struct core *core);
 
 /* core_drain.c */
 #define CORE_DRAIN_CLOSE_CODE 4201

@@ -12,239 +12,31 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "codec/base/check.h"
 #include "codec/base/clock.h"
 #include "codec/base/units.h"
-#include "codec/base/version.h"
 #include "codec/handshake.h"
 #include "codec/ip_address.h"
-#include "codec/sbe_schema.h"
 #include "ring/board/counters_threads.h"
 #include "src/access/access.h"
 #include "src/access/rate_limit.h"
 #include "src/admin/admin_connections.h"
-#include "src/admin/admin_pages.h"
-#include "src/admin/admin_stale.h"
-#include "src/admin/admin_symbols.h"
-#include "src/admin/prometheus.h"
-#include "src/admin/stats.h"
+#include "src/admin/admin_routes.h"
 #include "src/base/log.h"
-
-#define ADMIN_MAIN_WAITS 30
-#define ADMIN_MAIN_WAIT_US 10000
 
 struct admin {
     struct MHD_Daemon *daemons[ADMIN_ADDRESSES_MAX];
     struct admin_connections connections[ADMIN_ADDRESSES_MAX]; /* by daemon */
     uint32_t daemon_count;
     pthread_mutex_t turn; /* one request of all daemons at a time */
-    struct metrics *metrics;
-    const struct symbols *symbols;
+    struct admin_sources sources;
     const struct token_table *tokens; /* one, or none */
     struct counters_thread *thread;
     counter *turns;
     uint64_t audit_full_ns; /* see rate_take() */
 };
-
-/* A page: what to send, or body NULL when there was no memory for it. */
-struct admin_page {
-    struct MHD_Connection *connection;
-    unsigned int status;
-    const char *content_type;
-    const char *cache_control;
-    char *policy; /* of a page for browsers, malloc; NULL: it is none */
-    char *body;   /* malloc */
-    size_t body_bytes;
-};
-
-/* ---- Pages ---- */
-
-static void admin_page_json(struct admin_page *page, unsigned int status, json_t *json)
-{
-    page->status = status;
-    page->content_type = "application/json";
-    page->body = json == NULL ? NULL : json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(12));
-    page->body_bytes = page->body == NULL ? 0 : strlen(page->body);
-    json_decref(json);
-}
-
-/* [{"thread":"core-1","seconds":5.2}]; NULL: nobody is stalled. */
-static json_t *admin_stalled(const struct watchdog *watchdog)
-{
-    /* After the whole process was stopped, main needs a moment to look again. */
-    uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
-    for (int i = 0; i < ADMIN_MAIN_WAITS && watchdog_main_stalled_ns(watchdog, now_ns) > 0; i++) {
-        usleep(ADMIN_MAIN_WAIT_US);
-        now_ns = clock_ns(CLOCK_MONOTONIC);
-    }
-    json_t *stalled = json_array();
-    const struct counters *counters = watchdog->options.counters;
-    for (uint32_t i = 0; i < counters_threads_count(counters); i++) {
-        const char *name = counters_threads_get(counters, i)->name;
-        uint64_t stalled_ns = watchdog_stalled_ns(watchdog, i, now_ns);
-        if (stalled_ns > 0) {
-            json_array_append_new(stalled,
-                                  json_pack("{s:s, s:o}", "thread", name, "seconds",
-                                            json_real((double)stalled_ns / (double)NS_PER_SECOND)));
-        }
-    }
-    if (json_array_size(stalled) == 0) {
-        json_decref(stalled);
-        return NULL;
-    }
-    return stalled;
-}
-
-static void admin_page_health(struct admin *admin, struct admin_page *page)
-{
-    const struct metrics_options *source = metrics_options(admin->metrics);
-    json_t *stalled = admin_stalled(source->watchdog);
-    const char *status = stalled == NULL ? "ok" : "stalled";
-    admin_page_json(
-        page, stalled == NULL ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
-        json_pack("{s:s, s:s, s:s, s:f, s:I, s:o*}", "status", status, "version", RINGCAST_VERSION,
-                  "epoch", source->epoch, "uptime_seconds", metrics_uptime_seconds(admin->metrics),
-                  "active_connections",
-                  (json_int_t)metrics_sum(source->counters,
-                                          offsetof(struct core_counters, conns_streaming)),
-                  "stalled", stalled));
-}
-
-static void admin_page_ready(struct admin *admin, struct admin_page *page)
-{
-    const struct metrics_options *source = metrics_options(admin->metrics);
-    enum metrics_state state = metrics_state(admin->metrics);
-    json_t *stalled = admin_stalled(source->watchdog);
-    bool is_stale = admin_stale_is_too_much(source);
-    bool ready = state == METRICS_READY && stalled == NULL && !is_stale;
-    const char *status = metrics_state_name(state);
-    if (state == METRICS_READY && !ready) {
-        status = stalled != NULL ? "stalled" : "stale";
-    }
-    admin_page_json(page, ready ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
-                    json_pack("{s:b, s:s, s:o*, s:o*}", "ready", ready, "status", status, "stalled",
-                              stalled, "staleness", is_stale ? admin_stale_json(source) : NULL));
-}
-
-static void admin_page_stats(struct admin *admin, struct admin_page *page)
-{
-    admin_page_json(page, MHD_HTTP_OK, stats_json(admin->metrics));
-}
-
-/* /metrics?aliases=no leaves out the names that are kept for old alert rules. */
-static void admin_page_metrics(struct admin *admin, struct admin_page *page)
-{
-    const char *aliases =
-        MHD_lookup_connection_value(page->connection, MHD_GET_ARGUMENT_KIND, "aliases");
-    bool with_aliases = aliases == NULL || strcmp(aliases, "no") != 0;
-    page->status = MHD_HTTP_OK;
-    page->content_type = "text/plain; version=0.0.4; charset=utf-8";
-    page->body = prometheus_write(admin->metrics, with_aliases, &page->body_bytes);
-}
-
-static void admin_page_symbols(struct admin *admin, struct admin_page *page)
-{
-    char error[ADMIN_SYMBOLS_ERROR_BYTES_MAX];
-    page->status = MHD_HTTP_OK;
-    page->content_type = "application/json";
-    page->body = admin_symbols_write(admin->symbols, page->connection, &page->body_bytes, error);
-    if (page->body == NULL && error[0] != '\0') {
-        admin_page_json(page, MHD_HTTP_BAD_REQUEST, json_pack("{s:s}", "error", error));
-    }
-}
-
-static void admin_page_schema(struct admin *admin, struct admin_page *page)
-{
-    (void)admin;
-    const char *text = sbe_schema_text(&page->body_bytes);
-    page->status = MHD_HTTP_OK;
-    page->content_type = SBE_SCHEMA_CONTENT_TYPE;
-    page->cache_control = "max-age=3600";
-    page->body = malloc(page->body_bytes);
-    if (page->body != NULL) {
-        memcpy(page->body, text, page->body_bytes);
-    }
-}
-
-static void admin_page_play(struct admin *admin, struct admin_page *page)
-{
-    (void)admin;
-    struct admin_pages_file file = admin_pages_play();
-    page->status = MHD_HTTP_OK;
-    page->content_type = "text/html; charset=utf-8";
-    page->policy = admin_pages_policy(&file);
-    page->body_bytes = file.bytes;
-    page->body = page->policy == NULL ? NULL : malloc(file.bytes);
-    if (page->body != NULL) {
-        memcpy(page->body, file.text, file.bytes);
-    }
-}
-
-static void admin_page_index(struct admin *admin, struct admin_page *page);
-
-static const struct admin_route {
-    struct admin_pages_path shown;
-    void (*write)(struct admin *admin, struct admin_page *page);
-} admin_routes[] = {
-    {{"/", "this list"}, admin_page_index},
-    {{"/play", "a page to subscribe, watch ticks and copy messages"}, admin_page_play},
-    {{"/symbols", "the symbols that clients can subscribe to, as JSON"}, admin_page_symbols},
-    {{"/stats", "numbers of this server, as JSON"}, admin_page_stats},
-    {{"/metrics", "numbers for Prometheus"}, admin_page_metrics},
-    {{"/health", "200 while the process runs, 503 while a thread is stalled"}, admin_page_health},
-    {{"/livez", "the same as /health"}, admin_page_health},
-    {{"/ready", "200 while the server accepts clients, otherwise 503"}, admin_page_ready},
-    {{"/readyz", "the same as /ready"}, admin_page_ready},
-    {{SBE_SCHEMA_PATH, "the schema of the binary encoding, md.sbe.v1"}, admin_page_schema},
-};
-#define ADMIN_ROUTE_COUNT (sizeof admin_routes / sizeof admin_routes[0])
-
-static const struct admin_route *admin_find_route(const char *path)
-{
-    for (size_t i = 0; i < ADMIN_ROUTE_COUNT; i++) {
-        if (strcmp(admin_routes[i].shown.path, path) == 0) {
-            return &admin_routes[i];
-        }
-    }
-    return NULL;
-}
-
-/* For browsers a page, for others text. */
-static void admin_page_index(struct admin *admin, struct admin_page *page)
-{
-    struct admin_pages_path paths[ADMIN_ROUTE_COUNT];
-    (void)admin;
-    for (size_t i = 0; i < ADMIN_ROUTE_COUNT; i++) {
-        paths[i] = admin_routes[i].shown;
-    }
-    const char *accept =
-        MHD_lookup_connection_value(page->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT);
-    page->status = MHD_HTTP_OK;
-    if (accept != NULL && strstr(accept, "text/html") != NULL) {
-        struct admin_pages_file file = admin_pages_index();
-        page->content_type = "text/html; charset=utf-8";
-        page->policy = admin_pages_policy(&file);
-        page->body = page->policy == NULL
-                         ? NULL
-                         : admin_pages_write_index(paths, ADMIN_ROUTE_COUNT, &page->body_bytes);
-    } else {
-        page->content_type = "text/plain; charset=utf-8";
-        page->body = admin_pages_write_text(paths, ADMIN_ROUTE_COUNT, &page->body_bytes);
-    }
-}
-
-static void admin_page_not_found(struct admin_page *page)
-{
-    json_t *paths = json_array();
-    for (size_t i = 0; i < ADMIN_ROUTE_COUNT; i++) {
-        json_array_append_new(paths, json_string(admin_routes[i].shown.path));
-    }
-    admin_page_json(page, MHD_HTTP_NOT_FOUND,
-                    json_pack("{s:s, s:o}", "error", "no such path", "paths", paths));
-}
 
 /* ---- Who may see /admin/ ---- */
 
@@ -278,9 +70,9 @@ static bool admin_has_token(const struct admin *admin, struct MHD_Connection *co
 }
 
 /* Fills the page with a refusal, unless the request may be answered. */
-static bool admin_may(struct admin *admin, const char *url, struct admin_page *page)
+static bool admin_may(struct admin *admin, enum admin_role role, struct admin_page *page)
 {
-    if (strncmp(url, "/admin", 6) != 0 || admin_is_local(page->connection) ||
+    if (role == ADMIN_OPEN || admin_is_local(page->connection) ||
         admin_has_token(admin, page->connection)) {
         return true;
     }
@@ -288,16 +80,14 @@ static bool admin_may(struct admin *admin, const char *url, struct admin_page *p
     if (rate_take(&rate, &admin->audit_full_ns, clock_ns(CLOCK_MONOTONIC)) == 0) {
         log_write(LOG_LEVEL_WARNING, "audit: FAILED admin request: authentication failed");
     }
-    admin_page_json(
-        page, MHD_HTTP_UNAUTHORIZED,
-        json_pack("{s:s}", "error",
-                  admin->tokens->count > 0
-                      ? "send Authorization: Bearer and the admin token"
-                      : "only this host may use it; --admin-token-file permits other hosts"));
+    admin_page_error(page, MHD_HTTP_UNAUTHORIZED, "%s",
+                     admin->tokens->count > 0
+                         ? "send Authorization: Bearer and the admin token"
+                         : "only this host may use it; --admin-token-file permits other hosts");
     return false;
 }
 
-static enum MHD_Result admin_send(const struct admin_page *page)
+static enum MHD_Result admin_send(const struct admin_page *page, const char *allow)
 {
     assert_debug(page->status != 0);
     assert_debug(page->content_type != NULL);
@@ -320,7 +110,7 @@ static enum MHD_Result admin_send(const struct admin_page *page)
         MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
     }
     if (page->status == MHD_HTTP_METHOD_NOT_ALLOWED) {
-        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, allow);
     }
     enum MHD_Result result = MHD_queue_response(page->connection, page->status, response);
     MHD_destroy_response(response);
@@ -347,29 +137,108 @@ static const char *admin_path(const char *target)
     return is_good ? path.text : NULL;
 }
 
-static enum MHD_Result admin_answer(struct admin *admin, struct MHD_Connection *connection,
-                                    const char *target, const char *method)
+/* ---- Requests ---- */
+
+/* A request whose headers have been read: its body, as far as it has come. */
+struct admin_body {
+    size_t bytes; /* more than ADMIN_BODY_BYTES_MAX: it is too long, and forgotten */
+    char text[ADMIN_BODY_BYTES_MAX];
+};
+
+static void admin_body_add(struct admin_body *body, const char *upload, size_t bytes)
 {
-    struct admin_page page = {.connection = connection, .cache_control = "no-store"};
-    const char *path = admin_path(target);
-    const struct admin_route *route = path == NULL ? NULL : admin_find_route(path);
-    bool may =
-        strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
-    if (path == NULL) {
-        admin_page_json(&page, MHD_HTTP_BAD_REQUEST,
-                        json_pack("{s:s}", "error", "the request target is not well-formed"));
-    } else if (!admin_may(admin, path, &page)) {
-        /* The page says so. */
-    } else if (route == NULL) {
-        admin_page_not_found(&page);
-    } else if (!may) {
-        admin_page_json(&page, MHD_HTTP_METHOD_NOT_ALLOWED,
-                        json_pack("{s:s}", "error", "use GET or HEAD"));
-    } else {
-        route->write(admin, &page);
+    bool fits = body->bytes <= sizeof body->text && bytes <= sizeof body->text - body->bytes;
+    if (fits) {
+        memcpy(body->text + body->bytes, upload, bytes);
     }
-    enum MHD_Result result = admin_send(&page);
+    body->bytes = fits ? body->bytes + bytes : sizeof body->text + 1;
+}
+
+/* false: it is not an object, and the page says so. */
+static bool admin_read_body(const struct admin_body *body, struct admin_page *page)
+{
+    json_error_t error;
+    if (body->bytes > sizeof body->text) {
+        admin_page_error(page, MHD_HTTP_CONTENT_TOO_LARGE, "the body has more than %d bytes",
+                         ADMIN_BODY_BYTES_MAX);
+        return false;
+    }
+    page->asked = body->bytes == 0
+                      ? NULL
+                      : json_loadb(body->text, body->bytes, JSON_REJECT_DUPLICATES, &error);
+    if (body->bytes > 0 && !json_is_object(page->asked)) {
+        admin_page_error(page, MHD_HTTP_BAD_REQUEST, "the body is not a JSON object");
+        return false;
+    }
+    return true;
+}
+
+/* The row of a path and method. *path_route_out: one of the path; NULL: there is no such path. */
+static const struct admin_route *admin_find_route(const char *path, const char *method,
+                                                  const struct admin_route **path_route_out)
+{
+    size_t count;
+    const struct admin_route *routes = admin_routes(&count);
+    bool is_head = strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
+    *path_route_out = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(routes[i].shown.path, path) == 0) {
+            *path_route_out = &routes[i];
+            if (strcmp(routes[i].method, is_head ? MHD_HTTP_METHOD_GET : method) == 0) {
+                return &routes[i];
+            }
+        }
+    }
+    return NULL;
+}
+
+static void admin_page_not_found(struct admin_page *page)
+{
+    size_t count;
+    json_t *paths = json_array();
+    const struct admin_route *routes = admin_routes(&count);
+    for (size_t i = 0; i < count; i++) {
+        json_array_append_new(paths, json_string(routes[i].shown.path));
+    }
+    admin_page_json(page, MHD_HTTP_NOT_FOUND,
+                    json_pack("{s:s, s:o}", "error", "no such path", "paths", paths));
+}
+
+/* Other hosts do not learn which paths there are below /admin. */
+static enum admin_role admin_role_of(const char *path, const struct admin_route *route)
+{
+    if (route != NULL) {
+        return route->role;
+    }
+    return strncmp(path, "/admin", 6) == 0 ? ADMIN_READ : ADMIN_OPEN;
+}
+
+static enum MHD_Result admin_answer(struct admin *admin, struct MHD_Connection *connection,
+                                    const char *target, const char *method,
+                                    const struct admin_body *body)
+{
+    struct admin_page page = {
+        .sources = &admin->sources, .connection = connection, .cache_control = "no-store"};
+    const struct admin_route *path_route = NULL;
+    const char *path = admin_path(target);
+    const struct admin_route *route =
+        path == NULL ? NULL : admin_find_route(path, method, &path_route);
+    const char *allow =
+        path_route != NULL && strcmp(path_route->method, "POST") == 0 ? "POST" : "GET, HEAD";
+    if (path == NULL) {
+        admin_page_error(&page, MHD_HTTP_BAD_REQUEST, "the request target is not well-formed");
+    } else if (!admin_may(admin, admin_role_of(path, path_route), &page)) {
+        /* The page says so. */
+    } else if (path_route == NULL) {
+        admin_page_not_found(&page);
+    } else if (route == NULL) {
+        admin_page_error(&page, MHD_HTTP_METHOD_NOT_ALLOWED, "use %s", allow);
+    } else if (admin_read_body(body, &page)) {
+        route->answer(&page);
+    }
+    enum MHD_Result result = admin_send(&page, allow);
     free(page.policy);
+    json_decref(page.asked);
     return result;
 }
 
@@ -377,23 +246,31 @@ static enum MHD_Result admin_on_request(void *context, struct MHD_Connection *co
                                         const char *target, const char *method, const char *version,
                                         const char *upload, size_t *upload_bytes, void **request)
 {
-    static int seen; /* Its address marks a request whose headers have been read. */
     struct admin *admin = context;
     enum MHD_Result result = MHD_YES;
     (void)version;
-    (void)upload;
     pthread_mutex_lock(&admin->turn);
     admin_take_turn(admin);
     if (*request == NULL) {
-        *request = &seen;
+        *request = calloc(1, sizeof(struct admin_body));
+        result = *request == NULL ? MHD_NO : MHD_YES; /* No memory: the connection is closed. */
         admin_connections_renew(connection);
     } else if (*upload_bytes > 0) {
-        *upload_bytes = 0; /* No path takes a body: read it and forget it. */
+        admin_body_add(*request, upload, *upload_bytes);
+        *upload_bytes = 0;
     } else {
-        result = admin_answer(admin, connection, target, method);
+        result = admin_answer(admin, connection, target, method, *request);
     }
     pthread_mutex_unlock(&admin->turn);
     return result;
+}
+
+static void admin_on_completed(void *context, struct MHD_Connection *connection, void **request,
+                               enum MHD_RequestTerminationCode code)
+{
+    (void)context, (void)connection, (void)code;
+    free(*request);
+    *request = NULL;
 }
 
 /* ---- Life cycle ---- */
@@ -416,8 +293,9 @@ static bool admin_start_daemon(struct admin *admin, int fd, uint32_t connections
     struct MHD_Daemon *daemon = MHD_start_daemon(
         MHD_USE_AUTO_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, NULL, NULL, admin_on_request, admin,
         MHD_OPTION_EXTERNAL_LOGGER, admin_on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_NOTIFY_CONNECTION, admin_connections_notify, connections,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned int)connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
+        MHD_OPTION_NOTIFY_COMPLETED, admin_on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION,
+        admin_connections_notify, connections, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned int)connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned int)ADMIN_TIMEOUT_SECONDS, MHD_OPTION_END);
     if (daemon == NULL) {
         close(fd);
@@ -437,7 +315,7 @@ static void admin_close(const struct admin_options *options, uint32_t first)
 int admin_start(struct admin **admin_out, const struct admin_options *options, char *error_out,
                 size_t error_bytes)
 {
-    assert_always(options->metrics != NULL);
+    assert_always(options->sources.metrics != NULL);
     assert_always(options->counters != NULL);
     assert_always(options->tokens != NULL);
     assert_always(options->fd_count >= 1);
@@ -452,8 +330,7 @@ int admin_start(struct admin **admin_out, const struct admin_options *options, c
     }
     pthread_mutex_init(&admin->turn, NULL);
     admin->tokens = options->tokens;
-    admin->metrics = options->metrics;
-    admin->symbols = options->symbols;
+    admin->sources = options->sources;
     admin->turns = &options->counters->process.admin_turns;
     admin->thread =
         counters_threads_add(options->counters, "admin", admin->turns, COUNTERS_THREAD_RESTS);

@@ -1,0 +1,47 @@
+#include "ring/core/core_mail.h"
+
+#include <errno.h>
+
+#include "ring/core/core_state.h"
+#include "ring/link/input.h"
+
+static_assert((CORE_MAILS_MAX & (CORE_MAILS_MAX - 1)) == 0, "a position wraps into a slot");
+
+int core_post(struct core *core, struct core_mail *mail)
+{
+    struct core_mailbox *box = &core->mailbox;
+    assert_always(mail->work != NULL);
+    uint32_t head = atomic_load_explicit(&box->head, memory_order_relaxed);
+    uint32_t waiting = head - atomic_load_explicit(&box->tail, memory_order_acquire);
+    assert_always(waiting <= CORE_MAILS_MAX);
+    if (waiting == CORE_MAILS_MAX) {
+        return -EAGAIN;
+    }
+    atomic_store_explicit(&mail->is_done, false, memory_order_relaxed);
+    box->mails[head % CORE_MAILS_MAX] = mail;
+    atomic_store_explicit(&box->head, head + 1, memory_order_release);
+    return 0;
+}
+
+bool core_has_mail(const struct core *core)
+{
+    const struct core_mailbox *box = &core->mailbox;
+    return atomic_load_explicit(&box->head, memory_order_acquire) !=
+           atomic_load_explicit(&box->tail, memory_order_relaxed);
+}
+
+bool core_mail_go_on(struct core *core)
+{
+    struct core_mailbox *box = &core->mailbox;
+    input_begin_slice(&core->links, CORE_MAIL_UNITS);
+    while (core_has_mail(core) && !input_slice_is_over(&core->links)) {
+        uint32_t tail = atomic_load_explicit(&box->tail, memory_order_relaxed);
+        struct core_mail *mail = box->mails[tail % CORE_MAILS_MAX];
+        if (!mail->work(mail->context, core, core->time.now_ns)) {
+            break;
+        }
+        atomic_store_explicit(&box->tail, tail + 1, memory_order_release);
+        atomic_store_explicit(&mail->is_done, true, memory_order_release); /* It is the sender's. */
+    }
+    return core_has_mail(core);
+}

@@ -1,0 +1,72 @@
+/*
+ * admin_route: what answers a path of the admin server: the request as a handler sees it, and the
+ * answer that it makes.
+ *
+ * Owner    admin.c makes a page for each request and sends it.
+ * Threads  The admin server's: one request at a time. A handler may block for a moment.
+ * Memory   A body is malloc's, and freed by admin.c once sent.
+ * Errors   A handler answers with a status and {"error":"..."} (admin_page_error). A page without a
+ *          body closes the connection: there was no memory.
+ */
+#ifndef RINGCAST_SRC_ADMIN_ROUTE_H
+#define RINGCAST_SRC_ADMIN_ROUTE_H
+
+#include <jansson.h>
+#include <microhttpd.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "src/admin/admin_pages.h"
+
+#define ADMIN_BODY_BYTES_MAX 4096 /* of a request */
+
+struct MHD_Connection;
+
+/* What handlers may ask; all live longer than the admin server. */
+struct admin_sources {
+    struct metrics *metrics;
+    const struct symbols *symbols;
+    struct commands *commands;
+};
+
+struct admin_page {
+    const struct admin_sources *sources;
+    struct MHD_Connection *connection;
+    json_t *asked; /* the JSON object in the body of a POST; NULL: it has no body */
+
+    unsigned int status;
+    const char *content_type;
+    const char *cache_control;
+    char *policy; /* of a page for browsers, malloc; NULL: it is none */
+    char *body;   /* malloc */
+    size_t body_bytes;
+};
+
+/* Who may ask. This host always may, except over a web page of another site. */
+enum admin_role {
+    ADMIN_OPEN,  /* everybody */
+    ADMIN_READ,  /* other hosts with a token of the role read or admin */
+    ADMIN_WRITE, /* other hosts with a token of the role admin */
+};
+
+struct admin_route {
+    struct admin_pages_path shown;
+    const char *method; /* "GET", which permits HEAD, or "POST" */
+    enum admin_role role;
+    void (*answer)(struct admin_page *page);
+};
+
+/* The value of a query parameter; NULL: it is not there. */
+const char *admin_page_argument(const struct admin_page *page, const char *name);
+/* A query parameter that is a whole number from min to max, or fallback when it is not there.
+ * false: it is another, and the page says so. */
+bool admin_page_number(struct admin_page *page, const char *name, uint64_t min, uint64_t max,
+                       uint64_t fallback, uint64_t *value_out);
+
+/* Takes over json; NULL: no memory. */
+void admin_page_json(struct admin_page *page, unsigned int status, json_t *json);
+void admin_page_error(struct admin_page *page, unsigned int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif

@@ -21,6 +21,9 @@ BIN_DIR = pathlib.Path(os.environ.get("RINGCAST_BIN_DIR", CHECKOUT / "zig-out" /
 SHARED_DATA = pathlib.Path(
     os.environ.get("RINGCAST_SHARED_DATA", CHECKOUT.parent / "shared" / "data"))
 
+IS_FULL = os.environ.get("RINGCAST_TEST_SIZE", "quick") != "quick"
+in_full = unittest.skipUnless(IS_FULL, "./test full has the time")
+
 START_SECONDS = 40
 NO_ROOM = "no memory for the ring"
 STOP_SECONDS = 10

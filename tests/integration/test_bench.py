@@ -23,8 +23,8 @@ import zlib
 
 import websockets
 
-from server import (START_SECONDS, Server, ServerTestCase, program, reap, run, spawn, until_room,
-                    wait_until)
+from server import (START_SECONDS, Server, ServerTestCase, in_full, program, reap, run, spawn,
+                    until_room, wait_until)
 
 PLAIN = ("--protocol", "plain", "--time-pattern", '"t": ', "--time-unit", "s", "--seq-pattern", '"n": ',
          "--channel-pattern", "")
@@ -273,6 +273,7 @@ class OtherServers(BenchTestCase):
         self.assertEqual(report["phases_ns"]["subscribe"]["count"], 0)  # nothing answers a subscription
         self.assertIsNone(report["phases_ns"]["subscribe"]["p50"])
 
+    @in_full
     def test_a_server_that_compresses_is_measured_by_what_it_sends(self):
         with PlainServer(compression="deflate") as server:
             plain = self.plain(server, "-t", 2)
@@ -311,12 +312,14 @@ class OtherServers(BenchTestCase):
         self.assertEqual(report["received"], report["due"] - 1)
         self.assertEqual((report["malformed"], report["differing"], report["readers"]["duplicates"]), (0, 0, 0))
 
+    @in_full
     def test_a_message_that_comes_twice_is_a_duplicate(self):
         report = self.tampered(lambda text: [text, text])
         self.assertEqual(report["readers"]["duplicates"], 1)
         self.assertEqual(report["received"], report["due"])
         self.assertEqual((report["malformed"], report["differing"], report["readers"]["holes"]), (0, 0, 0))
 
+    @in_full
     def test_another_digit_for_one_client_is_a_difference(self):
         report = self.tampered(lambda text: [text.replace("12.34", "12.35")])
         # All that came after it in its thread differ, when it came first.
@@ -325,12 +328,14 @@ class OtherServers(BenchTestCase):
         self.assertEqual((report["malformed"], report["readers"]["holes"], report["readers"]["duplicates"]),
                          (0, 0, 0))
 
+    @in_full
     def test_a_message_without_its_number_is_malformed(self):
         report = self.tampered(lambda text: [text.replace('"n": ', '"N": ')])
         self.assertEqual(report["malformed"], 1)
         self.assertEqual((report["readers"]["holes"], report["readers"]["hole_frames"]), (1, 1))
         self.assertEqual(report["received"], report["due"] - 1)
 
+    @in_full
     def test_a_message_without_its_time_is_malformed_or_differs(self):
         # Once a tick has been seen its time is known: only its bytes can still tell.
         report = self.tampered(lambda text: [text.replace('"t": ', '"T": ')])
@@ -343,12 +348,14 @@ class OtherServers(BenchTestCase):
         self.assertEqual(report["readers"]["holes"], 0)
         self.assertLess(report["received"], report["due"])
 
+    @in_full
     def test_losses_may_be_allowed(self):
         report = self.tampered(lambda text: [], "--allow-gaps", code=VALID)
         self.assertEqual(report["readers"]["holes"], 1)
         report = self.tampered(lambda text: None, "--allow-gaps", code=VALID)
         self.assertEqual(report["readers"]["closes"], {"4000": 1})
 
+    @in_full
     def test_the_unit_that_would_fit_is_told(self):
         with PlainServer() as server:
             for unit, hint in (("ms", "--time-unit s would make the times in the ticks those of now"),
@@ -361,6 +368,7 @@ class OtherServers(BenchTestCase):
             self.assertEqual(result.returncode, NOT_DELIVERED, result.stdout)
             self.assertRegex(result.stdout, r"  hint +the times in [\d ]+ ticks are hours from now")
 
+    @in_full
     def test_times_may_have_an_exponent(self):
         with PlainServer(exponent=True) as server:
             report = self.plain(server, least=4 * 21)
@@ -381,6 +389,7 @@ class OtherServers(BenchTestCase):
         self.assertIn("  hint        is it a ringcast? --protocol plain measures any server\n", result.stdout)
         self.assertRegex(result.stdout, r'\n  malformed   \{"t": ')
 
+    @in_full
     def test_nothing_but_losses_may_be_allowed(self):
         for name, tamper in (("twice", lambda text: [text, text]),
                              ("differs", lambda text: [text.replace("12.34", "12.35")]),
@@ -400,6 +409,7 @@ class OtherServers(BenchTestCase):
         self.assertEqual([step["holds"] for step in steps[:-1]], [False, False])
         self.assertEqual(steps[-1]["connections_served"], 0)
 
+    @in_full
     def test_a_stall_of_everybody_at_the_end_of_the_window_is_waited_for(self):
         def stall(server, process):
             server.is_stalled = True
@@ -412,6 +422,7 @@ class OtherServers(BenchTestCase):
         self.assertEqual((report["received"], report["unfinished"]), (report["due"], 0))
         self.assertGreater(report["latency_ns"]["max"], 0.9e9)
 
+    @in_full
     def test_a_server_that_falls_silent_is_waited_for_but_not_for_ever(self):
         def fall_silent(server, process):
             server.is_mute = True
@@ -596,6 +607,7 @@ class Nobody(BenchTestCase):
 class Ringcast(ServerTestCase, BenchTestCase):
     options = ("--feed", "sim:symbols=200,rate=1000", "--max-connections", "500")
 
+    @in_full
     def test_light_readers_get_what_readers_get(self):
         def attempt():
             before.append(self.server.stats()["publisher"]["ticks"])
@@ -869,6 +881,7 @@ class Encodings(ServerTestCase, BenchTestCase):
                 self.assertGreater(report["received"], 0)
                 self.assertEqual(report["phases_ns"]["snapshot"]["count"], 26)
 
+    @in_full
     def test_churn_beside_readers_does_no_harm(self):
         report = self.encoded("deflate", "--churn", 5, "--churn-life", 0.2, "--malformed-clients", 5)
         self.assertEqual((report["received"], report["malformed_clients"]["ignored"]), (report["due"], 0))

@@ -8,7 +8,7 @@ import tempfile
 import unittest
 import unittest.mock
 
-from server import program, reap, run, spawn, until_room, wait_until
+from server import in_full, program, reap, run, spawn, until_room, wait_until
 
 BENCH_DIR = pathlib.Path(__file__).resolve().parents[2] / "bench"
 sys.path.insert(0, str(BENCH_DIR))
@@ -62,6 +62,7 @@ class Small(unittest.TestCase):
         said = self.judged("fanout")
         self.assertEqual(sum("  round 1 " in line for line in said.splitlines()), 3, said)
 
+    @in_full
     def test_steered(self):
         fault = harness.steering_fault()
         if fault:
@@ -71,17 +72,21 @@ class Small(unittest.TestCase):
         self.judged("steered")
         self.assertEqual(pathlib.Path(harness.RPS_PATH).read_text(encoding="ascii"), before)
 
+    @in_full
     def test_unix(self):
         self.assertIn("32 frames a send:", self.judged("unix"))
 
+    @in_full
     def test_saturation_alone(self):
         self.judged("saturation", skipped=["ratio_to_before"])
 
+    @in_full
     def test_saturation_beside_another_build(self):
         said = self.judged("saturation", "--before", str(BIN_DIR))
         for kind in ("ringcast", "uring", "before"):
             self.assertRegex(said, rf"(?m)^  {kind} +sustains [0-9.]+ million frames/s")
 
+    @in_full
     def test_connect_beside_another_build(self):
         self.judged("connect", "--before", str(BIN_DIR), "--peers", skipped=["by_url_to_nchan"])
 
@@ -89,10 +94,12 @@ class Small(unittest.TestCase):
         said = self.judged("encodings")
         self.assertEqual(sum("  round 1 " in line for line in said.splitlines()), 4, said)
 
+    @in_full
     def test_flood(self):
         said = self.judged("flood")
         self.assertEqual(sum("  round 1 " in line for line in said.splitlines()), 2, said)
 
+    @in_full
     def test_memory(self):
         self.judged("memory")
 

@@ -17,9 +17,8 @@ import unittest
 from clients import RawClient, HealthyClient, request
 from producers import (BUY, NONE_I64, NONE_U64, HealthyProducer, Producer, control, definition, line,
                        message, sbe_bar, sbe_quote, sbe_status, sbe_trade, trade)
-from server import Server, wait_until
+from server import IS_FULL, Server, in_full, wait_until
 
-IS_FULL = os.environ.get("RINGCAST_TEST_SIZE", "quick") != "quick"
 FLOOD_SECONDS = 20 if IS_FULL else 0.5
 MESSAGE_BYTES_MAX = 4 << 20
 PRODUCERS_MAX = 256
@@ -590,7 +589,7 @@ class Floods(Ingest):
         for producer in producers:
             producer.close()
 
-    @unittest.skipUnless(IS_FULL, "it takes half a minute")
+    @in_full
     def test_a_producer_that_reads_nothing_is_disconnected(self):
         producer = self.connect(name="deaf", reads=False)
         producer.socket.settimeout(1)

@@ -1,5 +1,4 @@
 """docs/feeds/write-your-own.md: its example becomes a feed of a server by the steps of the page."""
-import os
 import pathlib
 import re
 import shutil
@@ -8,11 +7,10 @@ import subprocess
 import tempfile
 import unittest
 
-from server import CHECKOUT, Server, run, wait_until
+from server import CHECKOUT, IS_FULL, Server, run, wait_until
 from test_examples import Running
 
 PAGE = (CHECKOUT / "docs/feeds/write-your-own.md").read_text(encoding="utf8")
-IS_FULL = os.environ.get("RINGCAST_TEST_SIZE", "quick") != "quick"
 SECONDS = 30
 COMPILE_SECONDS = 600
 

@@ -1,7 +1,6 @@
 """ringcast-bench --preset against the real servers: nats-server, nginx with nchan, mosquitto, Python's websockets; and
 against stand-ins for Binance and Coinbase."""
 import contextlib
-import os
 import pathlib
 import re
 import shlex
@@ -9,14 +8,13 @@ import subprocess
 import sys
 import unittest
 
-from server import CHECKOUT, ServerTestCase, reap, spawn, wait_until
+from server import CHECKOUT, ServerTestCase, in_full, reap, spawn, wait_until
 from test_bench import CONNECTIONS_FAILED, NOT_DELIVERED, TRIES, VALID, BenchTestCase, PlainServer, bench
 
 sys.path.insert(0, str(CHECKOUT / "bench" / "peers"))
 import peers  # noqa: E402
 import ticks  # noqa: E402
 
-IS_FULL = os.environ.get("RINGCAST_TEST_SIZE", "quick") != "quick"
 KEEP_ALIVE_SECONDS = 30  # of MQTT: a broker closes a client that is silent for half as long again
 peers.use_own_python()
 
@@ -222,7 +220,7 @@ class Mosquitto(PresetTestCase):
             self.assertEqual(result.returncode, CONNECTIONS_FAILED, result.stdout + result.stderr)
             self.assertIn("no MQTT at this path", result.stdout)
 
-    @unittest.skipUnless(IS_FULL, "./test full has the time")
+    @in_full
     def test_a_long_run_is_not_closed_for_its_silence(self):
         with self.running("mosquitto") as peer:
             result = bench("--preset", "mqtt", "-d", 2 * KEEP_ALIVE_SECONDS, f"ws://127.0.0.1:{peer.port}/",

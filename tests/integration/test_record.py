@@ -10,7 +10,7 @@ import tempfile
 import unittest
 
 from clients import DATA_TYPES, PING, PONG, RawClient, frame
-from server import Server, program, run, wait_until
+from server import Server, in_full, program, run, wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHARED = [pathlib.Path(folder) for folder in
@@ -137,6 +137,7 @@ class Recordings(unittest.TestCase):
                 return self.check_capture(folder / name, count)
         self.skipTest(f"SKIPPED: no {name}; set RINGCAST_SHARED_DATA")
 
+    @in_full
     def test_captures_of_binance(self):
         self.check_shared("binance_futures.ws.log", 1535)
 

@@ -1,51 +1,9 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/options_fixture.h"
 
 #include <jansson.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "src/config/options_parse.h"
 #include "src/config/options_value.h"
-
-/* Parses words on a machine of the CPUs 0 to 3. */
-static struct options parsed(const char *line)
-{
-    static char words[4][512]; /* Options borrow from them. */
-    static int turn;
-    char *argv[32] = {(char *)(uintptr_t) "ringcast"};
-    char *environment[] = {NULL};
-    char error[OPTIONS_ERROR_BYTES_MAX];
-    int argc = 1;
-    cpu_set_t cpus;
-    CPU_ZERO(&cpus);
-    for (int cpu = 0; cpu < 4; cpu++) {
-        CPU_SET(cpu, &cpus);
-    }
-    char *text = words[turn++ % 4];
-    snprintf(text, sizeof words[0], "%s", line);
-    for (char *word = strtok(text, " "); word != NULL; word = strtok(NULL, " ")) {
-        argv[argc++] = word;
-    }
-    struct options_input input = {
-        .argc = argc, .argv = argv, .environment = environment, .cpus = &cpus};
-    struct options options = {0};
-    if (options_parse(&options, &input, error) < 0) {
-        fail_msg("%s: %s", line, error);
-    }
-    return options;
-}
-
-static const struct option_spec *row(const char *name)
-{
-    const struct option_spec *spec = options_find(name, strlen(name));
-    assert_non_null(spec);
-    return spec;
-}
 
 /* Of an option ("--port 1"), or of a name that is not given. */
 static void assert_value(const char *line, const char *text, const char *json)
@@ -53,13 +11,13 @@ static void assert_value(const char *line, const char *text, const char *json)
     char name[64];
     char buffer[OPTIONS_VALUE_TEXT_BYTES_MAX];
     snprintf(name, sizeof name, "%.*s", (int)strcspn(line + 2, " ="), line + 2);
-    struct options options = parsed(strchr(line, '?') == NULL ? line : "");
+    struct options options = options_fixture_parsed(strchr(line, '?') == NULL ? line : "", NULL);
     name[strcspn(name, "?")] = '\0';
-    json_t *value = options_value_json(&options, row(name));
+    json_t *value = options_value_json(&options, options_fixture_row(name));
     char *dump = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-    const char *is = option_kind(row(name)) == OPTION_FEEDS
+    const char *is = option_kind(options_fixture_row(name)) == OPTION_FEEDS
                          ? NULL
-                         : options_value_text(&options, row(name), buffer);
+                         : options_value_text(&options, options_fixture_row(name), buffer);
     assert_int_equal(is == NULL, text == NULL);
     assert_true(text == NULL || strcmp(is, text) == 0);
     assert_string_equal(dump, json);
@@ -129,9 +87,9 @@ static void values_are_equal_when_they_mean_the_same(void **state)
         {"zero-copy-bytes", "", "--zero-copy-bytes 0", false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct options a = parsed(cases[i].a);
-        struct options b = parsed(cases[i].b);
-        if (options_value_equal(&a, &b, row(cases[i].name)) != cases[i].is_equal) {
+        struct options a = options_fixture_parsed(cases[i].a, NULL);
+        struct options b = options_fixture_parsed(cases[i].b, NULL);
+        if (options_value_equal(&a, &b, options_fixture_row(cases[i].name)) != cases[i].is_equal) {
             fail_msg("\"%s\" and \"%s\"", cases[i].a, cases[i].b);
         }
         options_deinit(&a);

@@ -113,6 +113,11 @@ static int option_value_bytes(const struct option_value *value, void *target)
 static int option_value_choice(const struct option_value *value, int *choice_out)
 {
     char valid[160] = "";
+    bool is_on;
+    if (option_is_switch(value->spec) && yes_no_parse(value->text, &is_on)) {
+        *choice_out = is_on;
+        return 0;
+    }
     for (int i = 0; value->spec->choices[i] != NULL; i++) {
         if (strcasecmp(value->text, value->spec->choices[i]) == 0) {
             *choice_out = i;
@@ -264,17 +269,29 @@ static int option_value_add(const struct option_value *value, struct options_fee
     return 0;
 }
 
-const char *option_value_keep(struct options *options, const char *text, size_t text_bytes)
+static const char *option_value_copy(struct options *options, const char *text, size_t text_bytes,
+                                     const char *more)
 {
-    struct options_text *kept = malloc(sizeof *kept + text_bytes + 1);
+    size_t more_bytes = strlen(more) + 1; /* with its end */
+    struct options_text *kept = malloc(sizeof *kept + text_bytes + more_bytes);
     if (kept == NULL) {
         return NULL;
     }
     memcpy(kept->text, text, text_bytes);
-    kept->text[text_bytes] = '\0';
+    memcpy(kept->text + text_bytes, more, more_bytes);
     kept->next = options->kept;
     options->kept = kept;
     return kept->text;
+}
+
+const char *option_value_keep(struct options *options, const char *text, size_t text_bytes)
+{
+    return option_value_copy(options, text, text_bytes, "");
+}
+
+const char *option_value_join(struct options *options, const char *text, const char *more)
+{
+    return option_value_copy(options, text, strlen(text), more);
 }
 
 void option_value_warn(struct options *options, const char *format, ...)

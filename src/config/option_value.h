@@ -29,6 +29,8 @@ int option_value_refuse(const struct option_value *value, const char *valid);
 
 /* A copy that lives as long as the options; NULL: no memory. */
 const char *option_value_keep(struct options *options, const char *text, size_t text_bytes);
+/* The same of two texts, one after the other. */
+const char *option_value_join(struct options *options, const char *text, const char *more);
 
 /* Keeps a line for the log of the start. Without memory, or after OPTIONS_WARNINGS_MAX, it is lost.
  */

@@ -86,7 +86,10 @@ struct options_text {
 struct options {
     enum options_action action;
     const char *config_path; /* NULL: none */
+    const char *environment; /* NULL: none; see options_profile.h */
     bool check_config;       /* Say whether they are good, and end. */
+    bool print_config;       /* Print them, and end; as is: */
+    bool print_env;
     const char *host;
     uint32_t port;
     const char *admin_host;
@@ -119,6 +122,8 @@ struct options {
     int rate_limit_enabled;  /* 0: no, 1: yes */
     const char *admin_token; /* NULL: none */
     const char *admin_token_file;
+    int monitoring_enabled; /* 0: no, 1: yes; as is: */
+    int prometheus_enabled;
     uint32_t watchdog_seconds;    /* 0: off */
     uint32_t ready_stale_percent; /* 0: off */
     int log_level;                /* enum log_level */
@@ -175,6 +180,9 @@ static inline enum option_kind option_kind(const struct option_spec *spec)
 {
     return (enum option_kind)(spec->kind & OPTION_KIND_MASK);
 }
+
+/* A choice of no and yes, or off and on. */
+bool option_is_switch(const struct option_spec *spec);
 
 const struct option_spec *options_table(size_t *count_out);
 

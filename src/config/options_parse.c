@@ -7,7 +7,9 @@
 #include "codec/base/check.h"
 #include "codec/nearest.h"
 #include "src/config/option_value.h"
+#include "src/config/options_credentials.h"
 #include "src/config/options_file.h"
+#include "src/config/options_profile.h"
 #include "src/config/options_variables.h"
 
 #define OPTIONS_PARSE_SOURCE_BYTES_MAX 64
@@ -129,7 +131,7 @@ static enum options_action options_parse_find_action(const struct options_input 
     return OPTIONS_ACTION_RUN;
 }
 
-/* In the order of enum options_layer. */
+/* The profile is known, and what else gives a secret, once the others have been taken. */
 static int options_parse_layers(struct options *options, const struct options_input *input,
                                 char *error_out)
 {
@@ -150,7 +152,13 @@ static int options_parse_layers(struct options *options, const struct options_in
     if (error == 0) {
         error = options_variables_take(options, input->environment, input->cpus, error_out);
     }
-    return error == 0 ? options_parse_arguments(options, input, error_out) : error;
+    if (error == 0) {
+        error = options_parse_arguments(options, input, error_out);
+    }
+    if (error == 0) {
+        error = options_profile_take(options, input->cpus, error_out);
+    }
+    return error == 0 ? options_credentials_take(options, input->environment, error_out) : error;
 }
 
 int options_parse(struct options *options_out, const struct options_input *input,

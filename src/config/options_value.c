@@ -26,14 +26,6 @@ bool options_value_is_set(const struct options *options, const struct option_spe
 
 /* ---- As text ---- */
 
-/* Of a choice between no and yes, or off and on. */
-static bool options_value_is_switch(const struct option_spec *spec)
-{
-    return option_kind(spec) == OPTION_CHOICE && spec->choices[1] != NULL &&
-           spec->choices[2] == NULL &&
-           (strcmp(spec->choices[0], "no") == 0 || strcmp(spec->choices[0], "off") == 0);
-}
-
 static uint64_t options_value_bytes(const struct option_spec *spec, const void *value)
 {
     return spec->max > UINT32_MAX ? *(const uint64_t *)value : *(const uint32_t *)value;
@@ -168,7 +160,7 @@ json_t *options_value_json(const struct options *options, const struct option_sp
     if ((spec->kind & OPTION_SECRET) != 0) {
         return json_string("***");
     }
-    if (options_value_is_switch(spec)) {
+    if (option_is_switch(spec)) {
         return json_boolean(*(const int *)value == 1);
     }
     switch (option_kind(spec)) {

@@ -27,8 +27,7 @@ void options_variables_name(const struct option_spec *spec,
     }
 }
 
-/* NULL: it is not set, or to nothing. */
-static const char *options_variables_value(char *const *environment, const char *name)
+const char *options_variables_value(char *const *environment, const char *name)
 {
     size_t bytes = strlen(name);
     for (size_t i = 0; bytes > 0 && environment[i] != NULL; i++) {

@@ -35,6 +35,7 @@
 #include "src/command/command.h"
 #include "src/config/options_help.h"
 #include "src/config/options_parse.h"
+#include "src/config/options_print.h"
 #include "src/market/channel_rates.h"
 #include "src/market/publisher.h"
 #include "src/market/staleness_watch.h"
@@ -547,6 +548,11 @@ int main(int argc, char **argv)
     }
     if (server.options.action == OPTIONS_ACTION_VERSION) {
         options_print_version(stdout);
+        return standard_fds_flush("ringcast") ? 0 : SERVER_EXIT_FAILED;
+    }
+    if (server.options.print_config || server.options.print_env) {
+        (server.options.print_config ? options_print_config : options_print_env)(stdout,
+                                                                                 &server.options);
         return standard_fds_flush("ringcast") ? 0 : SERVER_EXIT_FAILED;
     }
     int error = arenas_create(server.options.core_count + MAIN_OTHER_THREADS);

@@ -28,6 +28,7 @@ struct admin_sources {
     struct metrics *metrics;
     const struct symbols *symbols;
     struct commands *commands;
+    const struct options *options; /* main's: to be read by a command */
 };
 
 struct admin_page {

@@ -11,6 +11,7 @@
 #include "codec/base/version.h"
 #include "codec/sbe_schema.h"
 #include "ring/board/counters_threads.h"
+#include "src/admin/admin_config.h"
 #include "src/admin/admin_pages.h"
 #include "src/admin/admin_stale.h"
 #include "src/admin/admin_symbols.h"
@@ -155,6 +156,8 @@ static const struct admin_route admin_rows[] = {
      ADMIN_OPEN,
      admin_page_ready},
     {{"/readyz", "the same as /ready"}, "GET", ADMIN_OPEN, admin_page_ready},
+    {{"/config", "the effective configuration, as JSON"}, "GET", ADMIN_READ, admin_config_answer},
+    {{"/admin/config", "the same as /config"}, "GET", ADMIN_READ, admin_config_answer},
     {{SBE_SCHEMA_PATH, "the schema of the binary encoding, md.sbe.v1"},
      "GET",
      ADMIN_OPEN,

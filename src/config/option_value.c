@@ -113,6 +113,11 @@ static int option_value_bytes(const struct option_value *value, void *target)
 static int option_value_choice(const struct option_value *value, int *choice_out)
 {
     char valid[160] = "";
+    bool is_on;
+    if (option_is_switch(value->spec) && yes_no_parse(value->text, &is_on)) {
+        *choice_out = is_on;
+        return 0;
+    }
     for (int i = 0; value->spec->choices[i] != NULL; i++) {
         if (strcasecmp(value->text, value->spec->choices[i]) == 0) {
             *choice_out = i;
@@ -238,7 +243,7 @@ static int option_value_flag(const struct option_value *value, bool *flag_out)
 /* NULL: the option, or its default. */
 static const char *option_value_origin(const struct option_value *value)
 {
-    bool is_kept = value->layer == OPTIONS_LAYER_FILE || value->layer == OPTIONS_LAYER_VARIABLE;
+    bool is_kept = value->layer != OPTIONS_LAYER_DEFAULT && value->layer != OPTIONS_LAYER_ARGUMENT;
     return is_kept ? value->source : NULL;
 }
 
@@ -264,17 +269,29 @@ static int option_value_add(const struct option_value *value, struct options_fee
     return 0;
 }
 
-const char *option_value_keep(struct options *options, const char *text, size_t text_bytes)
+static const char *option_value_copy(struct options *options, const char *text, size_t text_bytes,
+                                     const char *more)
 {
-    struct options_text *kept = malloc(sizeof *kept + text_bytes + 1);
+    size_t more_bytes = strlen(more) + 1; /* with its end */
+    struct options_text *kept = malloc(sizeof *kept + text_bytes + more_bytes);
     if (kept == NULL) {
         return NULL;
     }
     memcpy(kept->text, text, text_bytes);
-    kept->text[text_bytes] = '\0';
+    memcpy(kept->text + text_bytes, more, more_bytes);
     kept->next = options->kept;
     options->kept = kept;
     return kept->text;
+}
+
+const char *option_value_keep(struct options *options, const char *text, size_t text_bytes)
+{
+    return option_value_copy(options, text, text_bytes, "");
+}
+
+const char *option_value_join(struct options *options, const char *text, const char *more)
+{
+    return option_value_copy(options, text, strlen(text), more);
 }
 
 void option_value_warn(struct options *options, const char *format, ...)
@@ -297,8 +314,7 @@ void option_value_warn(struct options *options, const char *format, ...)
 
 static int option_value_ignore(const struct option_value *value, struct options *options)
 {
-    option_value_warn(options, "%s is set, but ringcast does not use it: it is ignored",
-                      value->layer == OPTIONS_LAYER_FILE ? value->spec->key : value->source);
+    option_value_warn(options, "%s is ignored: %s", value->source, value->spec->help);
     return 0;
 }
 
@@ -306,7 +322,7 @@ static int option_value_store(const struct option_value *value, struct options *
 {
     void *target = (char *)options + value->spec->offset;
     assert_always(value->spec->offset < sizeof *options);
-    switch ((enum option_kind)(value->spec->kind & ~OPTION_SECRET)) {
+    switch (option_kind(value->spec)) {
     case OPTION_FLAG:
         return option_value_flag(value, target);
     case OPTION_ACTION: /* options_find_action() has seen it. */
@@ -336,10 +352,16 @@ int option_value_take(const struct option_value *value, struct options *options)
 {
     size_t count;
     const struct option_spec *table = options_table(&count);
-    int error = option_value_store(value, options);
     assert_always(count <= OPTIONS_TABLE_MAX);
-    if (value->spec >= table && value->spec < table + count) { /* not a row of a test's own */
-        options->sources[value->spec - table] = option_value_origin(value);
+    if (value->spec < table || value->spec >= table + count) { /* a row of a test's own */
+        return option_value_store(value, options);
     }
+    size_t row = options_row(value->spec);
+    if (value->layer < options->layers[row]) {
+        return 0;
+    }
+    int error = option_value_store(value, options);
+    options->layers[row] = (uint8_t)value->layer;
+    options->sources[row] = option_value_origin(value);
     return error;
 }

@@ -28,12 +28,20 @@ static const char *const options_log_levels[] = {
 #define SECRET_BYTES_MAX UINT32_MAX
 #define UNIX_PATH_BYTES_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 
-/* A variable, a key, or both. */
-#define OPTIONS_IGNORED(variable, key)                                                             \
+/* A variable, a key, or both; and why. */
+#define OPTIONS_IGNORED(variable, key, reason)                                                     \
     {                                                                                              \
-        OPTION_GROUP_NONE, NULL, NULL, NULL, variable, key, OPTION_IGNORED, 0, 0, 0, NULL,         \
-            "Accepted for compatibility and ignored, with a warning in the log."                   \
+        OPTION_GROUP_NONE, NULL, NULL, NULL, variable, key, OPTION_IGNORED, 0, 0, 0, NULL, reason  \
     }
+#define REGISTERS_NOWHERE                                                                          \
+    "ringcast registers nowhere; give clients a DNS name, or a Service of the orchestrator"
+#define SCALES_NOT                                                                                 \
+    "ringcast starts no instances; the orchestrator does (Kubernetes: HorizontalPodAutoscaler)"
+#define POOL_IS_WHOLE                                                                              \
+    "room for all connections is allocated at the start; give websocket.max_connections"
+#define HOLDS_NOTHING_BACK                                                                         \
+    "a tick is never held back to fill a batch; all that is due is sent together"
+#define COLLECTS_NOTHING "no memory is collected at run time; give memory_max"
 #define COMMON OPTION_COMMON
 #define SERVING OPTION_GROUP_SERVING
 #define FEEDS OPTION_GROUP_FEEDS
@@ -198,6 +206,11 @@ static const struct option_spec options_specs[] = {
     {ADMIN, "admin-token-file", "PATH", NULL, NULL, "admin.token_file", OPTION_TEXT,
      AT(admin_token_file), 1, 4095, NULL,
      "File that contains the token that other hosts need for /admin/ paths."},
+    {ADMIN, "monitoring-enabled", "SWITCH", "yes", NULL, "monitoring.enabled", OPTION_CHOICE,
+     AT(monitoring_enabled), 0, 0, options_no_yes,
+     "Open the port of monitoring.metrics_port, if there is one."},
+    {ADMIN, "prometheus-enabled", "SWITCH", "yes", NULL, "monitoring.prometheus_enabled",
+     OPTION_CHOICE, AT(prometheus_enabled), 0, 0, options_no_yes, "Serve /metrics."},
     {ADMIN, "watchdog-seconds", "N", "5", NULL, "watchdog_seconds", OPTION_NUMBER,
      AT(watchdog_seconds), 0, 3600, NULL,
      "Answer 503 at /livez and /readyz when a core or the publisher has made no progress for this "
@@ -212,25 +225,45 @@ static const struct option_spec options_specs[] = {
      0, 0, options_log_formats, "Format of the log, which is written to standard error."},
     {CONFIG | COMMON, "config", "FILE", NULL, NULL, NULL, OPTION_TEXT, AT(config_path), 1, 4096,
      NULL, "Read options from this YAML file. Variables and options override it."},
+    {CONFIG, "environment", "PROFILE", NULL, "ENVIRONMENT", "environment", OPTION_TEXT,
+     AT(environment), 1, 255, NULL,
+     "Use the values of a profile where nothing else gives one: development (dev), test or "
+     "production (prod)."},
     {CONFIG | COMMON, "check-config", NULL, NULL, NULL, NULL, OPTION_FLAG, AT(check_config), 0, 0,
      NULL,
      "Check the whole configuration without opening sockets, print the first error, and exit."},
+    {CONFIG, "print-config", NULL, NULL, NULL, NULL, OPTION_FLAG, AT(print_config), 0, 0, NULL,
+     "Print the configuration as YAML, with the origin of each value and without secrets, and "
+     "exit."},
+    {CONFIG, "print-env", NULL, NULL, NULL, NULL, OPTION_FLAG, AT(print_env), 0, 0, NULL,
+     "Print what has been set as variables, for docker run --env-file, without secrets, and "
+     "exit."},
     {CONFIG | COMMON, "version", NULL, NULL, NULL, NULL, OPTION_ACTION, 0, OPTIONS_ACTION_VERSION,
      0, NULL, "Print the version and how it was compiled, and exit."},
     {CONFIG | COMMON, "help", NULL, NULL, NULL, NULL, OPTION_ACTION, 0, OPTIONS_ACTION_HELP, 0,
      NULL, "Print the common options and the list of help topics, and exit."},
-    OPTIONS_IGNORED("REDIS_HOST", NULL),
-    OPTIONS_IGNORED("ENVIRONMENT", "environment"),
-    OPTIONS_IGNORED("CONSUL_HOST", "service_discovery.consul_host"),
-    OPTIONS_IGNORED(NULL, "service_discovery.backend"),
-    OPTIONS_IGNORED(NULL, "service_discovery.consul_port"),
-    OPTIONS_IGNORED(NULL, "scaling.min_instances"),
-    OPTIONS_IGNORED(NULL, "scaling.max_instances"),
-    OPTIONS_IGNORED(NULL, "scaling.target_cpu_utilization"),
-    OPTIONS_IGNORED(NULL, "scaling.target_memory_utilization"),
-    OPTIONS_IGNORED(NULL, "monitoring.enabled"),
-    OPTIONS_IGNORED(NULL, "monitoring.metrics_port"),
-    OPTIONS_IGNORED(NULL, "monitoring.prometheus_enabled"),
+    OPTIONS_IGNORED("REDIS_HOST", NULL, "no Redis is needed; the frame logs are the cache"),
+    OPTIONS_IGNORED("CONSUL_HOST", "service_discovery.consul_host", REGISTERS_NOWHERE),
+    OPTIONS_IGNORED(NULL, "service_discovery.backend", REGISTERS_NOWHERE),
+    OPTIONS_IGNORED(NULL, "service_discovery.consul_port", REGISTERS_NOWHERE),
+    OPTIONS_IGNORED(NULL, "scaling.min_instances", SCALES_NOT),
+    OPTIONS_IGNORED(NULL, "scaling.max_instances", SCALES_NOT),
+    OPTIONS_IGNORED(NULL, "scaling.target_cpu_utilization", SCALES_NOT),
+    OPTIONS_IGNORED(NULL, "scaling.target_memory_utilization", SCALES_NOT),
+    OPTIONS_IGNORED(NULL, "monitoring.metrics_port",
+                    "/metrics is served on the admin port; give admin.host and admin.port"),
+    OPTIONS_IGNORED(NULL, "performance.connection_pool_size", POOL_IS_WHOLE),
+    OPTIONS_IGNORED(NULL, "performance.pool_min", POOL_IS_WHOLE),
+    OPTIONS_IGNORED(NULL, "performance.pool_max", POOL_IS_WHOLE),
+    OPTIONS_IGNORED(NULL, "performance.batch_size", HOLDS_NOTHING_BACK),
+    OPTIONS_IGNORED(NULL, "performance.batch_timeout", HOLDS_NOTHING_BACK),
+    OPTIONS_IGNORED(NULL, "performance.flush_interval", HOLDS_NOTHING_BACK),
+    OPTIONS_IGNORED(NULL, "performance.batch_max_bytes", HOLDS_NOTHING_BACK),
+    OPTIONS_IGNORED(NULL, "performance.gc_threshold_mb", COLLECTS_NOTHING),
+    OPTIONS_IGNORED(NULL, "performance.gc_interval", COLLECTS_NOTHING),
+    OPTIONS_IGNORED(NULL, "performance.memory_threshold_mb", COLLECTS_NOTHING),
+    OPTIONS_IGNORED(NULL, "performance.max_memory_percent", COLLECTS_NOTHING),
+    OPTIONS_IGNORED(NULL, "performance.cleanup_interval", COLLECTS_NOTHING),
 };
 #define OPTIONS_SPEC_COUNT (sizeof options_specs / sizeof options_specs[0])
 static_assert(OPTIONS_SPEC_COUNT <= OPTIONS_TABLE_MAX, "any list of them has room");
@@ -241,6 +274,18 @@ const struct option_spec *options_table(size_t *count_out)
 {
     *count_out = OPTIONS_SPEC_COUNT;
     return options_specs;
+}
+
+bool option_is_switch(const struct option_spec *spec)
+{
+    return spec->choices == options_no_yes || spec->choices == options_off_on;
+}
+
+size_t options_row(const struct option_spec *spec)
+{
+    assert_always(spec >= options_specs);
+    assert_always(spec < options_specs + OPTIONS_SPEC_COUNT);
+    return (size_t)(spec - options_specs);
 }
 
 const struct option_spec *options_find(const char *name, size_t name_bytes)
@@ -268,8 +313,7 @@ void options_locate(const struct options *options, const char *text, char *out, 
 {
     size_t name_bytes = strncmp(text, "--", 2) == 0 ? strcspn(text + 2, ": ") : 0;
     const struct option_spec *spec = name_bytes == 0 ? NULL : options_find(text + 2, name_bytes);
-    assert_always(spec == NULL || (size_t)(spec - options_specs) < OPTIONS_SPEC_COUNT);
-    const char *source = spec == NULL ? NULL : options->sources[spec - options_specs];
+    const char *source = spec == NULL ? NULL : options->sources[options_row(spec)];
     snprintf(out, out_bytes, "%s%s", source == NULL ? "" : source,
              source == NULL ? text : text + 2 + name_bytes);
 }

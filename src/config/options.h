@@ -63,6 +63,8 @@ enum options_action {
 /* Each wins over those before it. */
 enum options_layer {
     OPTIONS_LAYER_DEFAULT,
+    OPTIONS_LAYER_PROFILE,
+    OPTIONS_LAYER_CREDENTIAL,
     OPTIONS_LAYER_FILE,
     OPTIONS_LAYER_VARIABLE,
     OPTIONS_LAYER_ARGUMENT,
@@ -84,7 +86,10 @@ struct options_text {
 struct options {
     enum options_action action;
     const char *config_path; /* NULL: none */
+    const char *environment; /* NULL: none; see options_profile.h */
     bool check_config;       /* Say whether they are good, and end. */
+    bool print_config;       /* Print them, and end; as is: */
+    bool print_env;
     const char *host;
     uint32_t port;
     const char *admin_host;
@@ -117,6 +122,8 @@ struct options {
     int rate_limit_enabled;  /* 0: no, 1: yes */
     const char *admin_token; /* NULL: none */
     const char *admin_token_file;
+    int monitoring_enabled; /* 0: no, 1: yes; as is: */
+    int prometheus_enabled;
     uint32_t watchdog_seconds;    /* 0: off */
     uint32_t ready_stale_percent; /* 0: off */
     int log_level;                /* enum log_level */
@@ -126,8 +133,9 @@ struct options {
     const char *warnings[OPTIONS_WARNINGS_MAX];
     uint32_t warning_count;
 
-    /* By the rows of the table, where the value is from: "FILE:3: admin.host", or a variable.
-     * NULL: the option, or its default. */
+    /* By the rows of the table (options_row), where the value is from. The source of a file or a
+     * variable: "FILE:3: admin.host", "RINGCAST_PORT"; NULL: of another layer. */
+    uint8_t layers[OPTIONS_TABLE_MAX]; /* enum options_layer */
     const char *sources[OPTIONS_TABLE_MAX];
 
     struct options_text *kept;
@@ -152,6 +160,7 @@ enum option_kind {
 
 /* Joins a kind: no error, log line or answer shows the value. */
 #define OPTION_SECRET 0x100u
+#define OPTION_KIND_MASK 0xffu
 
 struct option_spec {
     uint32_t group;           /* enum option_group, perhaps with OPTION_COMMON */
@@ -167,7 +176,18 @@ struct option_spec {
     const char *help;           /* sentences; docs/options.md and docs/ringcast.1 have the same */
 };
 
+static inline enum option_kind option_kind(const struct option_spec *spec)
+{
+    return (enum option_kind)(spec->kind & OPTION_KIND_MASK);
+}
+
+/* A choice of no and yes, or off and on. */
+bool option_is_switch(const struct option_spec *spec);
+
 const struct option_spec *options_table(size_t *count_out);
+
+/* The index of a row of the table. */
+size_t options_row(const struct option_spec *spec);
 
 /* The row of an option ("port"); NULL: there is none. */
 const struct option_spec *options_find(const char *name, size_t name_bytes);

@@ -8,6 +8,7 @@
 #include "codec/nearest.h"
 #include "src/config/config.h"
 #include "src/config/option_value.h"
+#include "src/config/options_alias.h"
 
 #define OPTIONS_FILE_SOURCE_BYTES_MAX 512
 
@@ -15,6 +16,7 @@ static_assert(OPTIONS_ERROR_BYTES_MAX == CONFIG_ERROR_BYTES_MAX, "one buffer ser
 
 struct options_file {
     struct options *options;
+    enum options_layer layer;
     const cpu_set_t *cpus;
     const struct option_spec *specs;
     size_t spec_count;
@@ -31,17 +33,30 @@ static bool options_file_is_below(const char *key, const char *section)
     return strncmp(key, section, bytes) == 0 && key[bytes] == '.';
 }
 
-/* The row with the key, or the first in the section; NULL: there is none. */
-static const struct option_spec *options_file_find(const struct options_file *file,
-                                                   const char *path, bool is_section)
+/* The first row in the section; NULL: there is no such section. */
+static const struct option_spec *options_file_find_section(const struct options_file *file,
+                                                           const char *path)
 {
     for (size_t i = 0; i < file->spec_count; i++) {
-        const char *key = file->specs[i].key;
-        if (key != NULL &&
-            (is_section ? options_file_is_below(key, path) : strcmp(key, path) == 0)) {
+        if (file->specs[i].key != NULL && options_file_is_below(file->specs[i].key, path)) {
             return &file->specs[i];
         }
     }
+    return NULL;
+}
+
+/* The row with the key or an alias of it; NULL: there is none. */
+static const struct option_spec *options_file_find(const struct options_file *file,
+                                                   const char *path)
+{
+    const struct option_alias *alias = options_alias_find(path);
+    const char *wanted = alias == NULL ? path : alias->key;
+    for (size_t i = 0; i < file->spec_count; i++) {
+        if (file->specs[i].key != NULL && strcmp(file->specs[i].key, wanted) == 0) {
+            return &file->specs[i];
+        }
+    }
+    assert_debug(alias == NULL);
     return NULL;
 }
 
@@ -130,7 +145,7 @@ static int options_file_note(uint32_t *line, const struct config_entry *entry, c
 
 static bool options_file_is_list(const struct option_spec *spec)
 {
-    return (spec->kind & ~OPTION_SECRET) == OPTION_FEEDS;
+    return option_kind(spec) == OPTION_FEEDS;
 }
 
 /* ---- Entries ---- */
@@ -138,26 +153,27 @@ static bool options_file_is_list(const struct option_spec *spec)
 static int options_file_on_section(struct options_file *file, const struct config_entry *entry,
                                    char *error_out)
 {
-    const struct option_spec *spec = options_file_find(file, entry->path, true);
+    const struct option_spec *spec = options_file_find_section(file, entry->path);
     if (spec != NULL) {
         return options_file_note(&file->section_lines[spec - file->specs], entry, error_out);
     }
-    return options_file_find(file, entry->path, false) == NULL
+    return options_file_find(file, entry->path) == NULL
                ? options_file_refuse_unknown(file, entry, error_out)
                : config_refuse(entry, error_out, "it takes a value, not a section");
 }
 
-static int options_file_take_text(struct options_file *file, const struct option_spec *spec,
-                                  const struct config_entry *entry, char *error_out)
+static int options_file_take_value(struct options_file *file, const struct option_spec *spec,
+                                   const struct config_entry *entry, char *error_out)
 {
+    const struct option_alias *alias = options_alias_find(entry->path);
     char source[OPTIONS_FILE_SOURCE_BYTES_MAX];
     snprintf(source, sizeof source, "%.*s:%u: %s", OPTIONS_FILE_SOURCE_BYTES_MAX / 2, entry->file,
-             entry->line, spec->key);
+             entry->line, entry->path);
     struct option_value value = {
         .spec = spec,
-        .layer = OPTIONS_LAYER_FILE,
+        .layer = file->layer,
         .source = option_value_keep(file->options, source, strlen(source)),
-        .text = option_value_keep(file->options, entry->text, strlen(entry->text)),
+        .text = option_value_join(file->options, entry->text, alias == NULL ? "" : alias->unit),
         .cpus = file->cpus,
         .error_out = error_out,
     };
@@ -171,8 +187,8 @@ static int options_file_take_text(struct options_file *file, const struct option
 static int options_file_on_key(struct options_file *file, const struct config_entry *entry,
                                char *error_out)
 {
-    const struct option_spec *spec = options_file_find(file, entry->path, false);
-    if (spec == NULL && options_file_find(file, entry->path, true) != NULL) {
+    const struct option_spec *spec = options_file_find(file, entry->path);
+    if (spec == NULL && options_file_find_section(file, entry->path) != NULL) {
         /* A section whose keys are all commented out. */
         return entry->kind == CONFIG_NOTHING
                    ? options_file_on_section(file, entry, error_out)
@@ -194,7 +210,7 @@ static int options_file_on_key(struct options_file *file, const struct config_en
                    ? 0
                    : config_refuse(entry, error_out, "it takes one value, not a list");
     }
-    return options_file_take_text(file, spec, entry, error_out);
+    return options_file_take_value(file, spec, entry, error_out);
 }
 
 static int options_file_on_entry(void *context, const struct config_entry *entry, char *error_out)
@@ -204,10 +220,10 @@ static int options_file_on_entry(void *context, const struct config_entry *entry
     case CONFIG_SECTION:
         return options_file_on_section(file, entry, error_out);
     case CONFIG_ITEM: { /* Its list has been let through. */
-        const struct option_spec *spec = options_file_find(file, entry->path, false);
+        const struct option_spec *spec = options_file_find(file, entry->path);
         assert_always(spec != NULL);
         assert_debug(options_file_is_list(spec));
-        return options_file_take_text(file, spec, entry, error_out);
+        return options_file_take_value(file, spec, entry, error_out);
     }
     case CONFIG_LIST:
     case CONFIG_VALUE:
@@ -217,12 +233,28 @@ static int options_file_on_entry(void *context, const struct config_entry *entry
     return 0;
 }
 
+static void options_file_init(struct options_file *file, struct options *options,
+                              enum options_layer layer, const cpu_set_t *cpus)
+{
+    *file = (struct options_file){.options = options, .layer = layer, .cpus = cpus};
+    file->specs = options_table(&file->spec_count);
+    assert_always(file->spec_count <= OPTIONS_TABLE_MAX);
+}
+
 int options_file_take(struct options *options, const char *path, const cpu_set_t *cpus,
                       char error_out[OPTIONS_ERROR_BYTES_MAX])
 {
-    struct options_file file = {.options = options, .cpus = cpus};
-    file.specs = options_table(&file.spec_count);
-    assert_always(file.spec_count <= OPTIONS_TABLE_MAX);
+    struct options_file file;
     struct config_sink sink = {.context = &file, .take = options_file_on_entry};
+    options_file_init(&file, options, OPTIONS_LAYER_FILE, cpus);
     return config_read(path, &sink, error_out);
+}
+
+int options_file_take_text(struct options *options, const struct options_file_text *text,
+                           const cpu_set_t *cpus, char error_out[OPTIONS_ERROR_BYTES_MAX])
+{
+    struct options_file file;
+    struct config_sink sink = {.context = &file, .take = options_file_on_entry};
+    options_file_init(&file, options, text->layer, cpus);
+    return config_parse(text->name, text->text, text->bytes, &sink, error_out);
 }

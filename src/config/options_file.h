@@ -14,4 +14,15 @@
 int options_file_take(struct options *options, const char *path, const cpu_set_t *cpus,
                       char error_out[OPTIONS_ERROR_BYTES_MAX]);
 
+/* What a file would contain. */
+struct options_file_text {
+    const char *name; /* for errors */
+    const char *text;
+    size_t bytes;
+    enum options_layer layer;
+};
+
+int options_file_take_text(struct options *options, const struct options_file_text *text,
+                           const cpu_set_t *cpus, char error_out[OPTIONS_ERROR_BYTES_MAX]);
+
 #endif

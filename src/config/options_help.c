@@ -32,12 +32,14 @@ static const struct options_help_topic {
                             "see\ndocs/metrics.md.\n"},
     [OPTION_GROUP_LOGGING] = {"logging", "level and format of the log", NULL},
     [OPTION_GROUP_CONFIG] =
-        {"config", "the configuration file, environment variables, version",
+        {"config", "the configuration file, variables, profiles, version",
          "The server takes each value from the first of these places that has it:\n"
          "  1. the option on the command line\n"
          "  2. the option's environment variable\n"
          "  3. the file that --config names\n"
-         "  4. the default\n\n"
+         "  4. for a file of secrets: $CREDENTIALS_DIRECTORY, which systemd sets\n"
+         "  5. the profile that ENVIRONMENT names: development, test or production\n"
+         "  6. the default\n\n"
          "The variable of an option is RINGCAST_ and the name in capitals, with _ for -:\n"
          "RINGCAST_LOG_LEVEL=DEBUG, RINGCAST_ENABLE_AUTH=yes. RINGCAST_FEED may name\n"
          "several feeds, separated by semicolons.\n\n"
@@ -46,7 +48,8 @@ static const struct options_help_topic {
          "    port: 9000\n"
          "  feeds:\n"
          "    - sim:symbols=500,rate=20000\n\n"
-         "To try a change: ringcast --config FILE --check-config\n"},
+         "To try a change: ringcast --config FILE --check-config\n"
+         "To see what counts, and why: ringcast --config FILE --print-config\n"},
     {"values", "how sizes, durations and lists are written",
      "Write --name value or --name=value. If an option is repeated, the last value\n"
      "counts; each --feed adds a feed.\n\n"

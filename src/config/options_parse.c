@@ -7,7 +7,9 @@
 #include "codec/base/check.h"
 #include "codec/nearest.h"
 #include "src/config/option_value.h"
+#include "src/config/options_credentials.h"
 #include "src/config/options_file.h"
+#include "src/config/options_profile.h"
 #include "src/config/options_variables.h"
 
 #define OPTIONS_PARSE_SOURCE_BYTES_MAX 64
@@ -88,7 +90,7 @@ static int options_parse_argument(struct options *options, const struct options_
                                  .cpus = input->cpus,
                                  .error_out = error_out};
     if (spec->value_name == NULL) {
-        return equals == NULL || spec->kind == OPTION_FLAG
+        return equals == NULL || option_kind(spec) == OPTION_FLAG
                    ? option_value_take(&value, options)
                    : option_value_refuse(&value, "it without a value");
     }
@@ -122,14 +124,14 @@ static enum options_action options_parse_find_action(const struct options_input 
             continue;
         }
         const struct option_spec *spec = options_find(argument + 2, strlen(argument + 2));
-        if (spec != NULL && spec->kind == OPTION_ACTION) {
+        if (spec != NULL && option_kind(spec) == OPTION_ACTION) {
             return (enum options_action)spec->min;
         }
     }
     return OPTIONS_ACTION_RUN;
 }
 
-/* In the order of enum options_layer. */
+/* The profile is known, and what else gives a secret, once the others have been taken. */
 static int options_parse_layers(struct options *options, const struct options_input *input,
                                 char *error_out)
 {
@@ -150,7 +152,13 @@ static int options_parse_layers(struct options *options, const struct options_in
     if (error == 0) {
         error = options_variables_take(options, input->environment, input->cpus, error_out);
     }
-    return error == 0 ? options_parse_arguments(options, input, error_out) : error;
+    if (error == 0) {
+        error = options_parse_arguments(options, input, error_out);
+    }
+    if (error == 0) {
+        error = options_profile_take(options, input->cpus, error_out);
+    }
+    return error == 0 ? options_credentials_take(options, input->environment, error_out) : error;
 }
 
 int options_parse(struct options *options_out, const struct options_input *input,

@@ -18,8 +18,8 @@ struct options_input {
     const cpu_set_t *cpus;    /* the process's affinity mask */
 };
 
-/* Default < file < environment < option. After --help or --version nothing is checked. On failure
- * *options_out is untouched. */
+/* Default < profile < credential < file < environment < option. After --help or --version nothing
+ * is checked. On failure *options_out is untouched. */
 int options_parse(struct options *options_out, const struct options_input *input,
                   char error_out[OPTIONS_ERROR_BYTES_MAX]);
 

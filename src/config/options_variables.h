@@ -28,8 +28,11 @@
 void options_variables_name(const struct option_spec *spec,
                             char name_out[OPTIONS_VARIABLES_NAME_BYTES_MAX]);
 
-/* The value of an option's own variable; NULL: it is not set. environment: NAME=VALUE texts, NULL
+/* The value of a variable; NULL: it is not set, or to nothing. environment: NAME=VALUE texts, NULL
  * at the end, as environ is. */
+const char *options_variables_value(char *const *environment, const char *name);
+
+/* The same of an option's own variable. */
 const char *options_variables_find(char *const *environment, const struct option_spec *spec);
 
 /* Takes all; warns of RINGCAST_ variables that no option has. */

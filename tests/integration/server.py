@@ -130,7 +130,7 @@ def _run_once(arguments, seconds, **options):
 def clean_environment(extra=None):
     """Ours, without the variables that ringcast reads."""
     names = ("WEBSOCKET_HOST", "WEBSOCKET_PORT", "MAX_CONNECTIONS", "MAX_SUBSCRIPTIONS_PER_CLIENT",
-             "LOG_LEVEL", "REDIS_HOST", "CONSUL_HOST", "ENVIRONMENT")
+             "LOG_LEVEL", "REDIS_HOST", "CONSUL_HOST", "ENVIRONMENT", "CREDENTIALS_DIRECTORY")
     environment = {key: value for key, value in os.environ.items()
                    if key not in names and not key.startswith("RINGCAST_")}
     environment.update(extra or {})

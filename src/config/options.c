@@ -193,11 +193,25 @@ static const struct option_spec options_specs[] = {
      "Port of the admin HTTP server. 0 picks a free one and logs it."},
     {ADMIN, "admin-token", "TOKEN", NULL, NULL, "admin.token", OPTION_TEXT | OPTION_SECRET,
      AT(admin_token), 0, SECRET_BYTES_MAX, NULL,
-     "Token that other hosts need for /admin/ paths of the admin server. Prefer "
+     "Token that permits other hosts all /admin paths of the admin server. Prefer "
      "--admin-token-file."},
     {ADMIN, "admin-token-file", "PATH", NULL, NULL, "admin.token_file", OPTION_TEXT,
      AT(admin_token_file), 1, 4095, NULL,
-     "File that contains the token that other hosts need for /admin/ paths."},
+     "File that contains the token that permits other hosts all /admin paths."},
+    {ADMIN, "admin-read-token-file", "PATH", NULL, NULL, "admin.read_token_file", OPTION_TEXT,
+     AT(admin_read_token_file), 1, 4095, NULL,
+     "File that contains the token that permits other hosts to read /admin paths, and to change "
+     "nothing."},
+    {ADMIN, "ctl-socket", "PATH", NULL, NULL, "admin.socket", OPTION_TEXT, AT(ctl_path), 1,
+     UNIX_PATH_BYTES_MAX, NULL,
+     "Unix socket of the admin server, for its user and root. off opens none. Default: "
+     "/dev/shm/ringcast-PID.ctl."},
+    {ADMIN, "metrics-host", "HOST", "0.0.0.0", NULL, "monitoring.metrics_host", OPTION_TEXT,
+     AT(metrics_host), 1, 255, NULL, "Address or name to listen on for the metrics port."},
+    {ADMIN, "metrics-port", "PORT", NULL, NULL, "monitoring.metrics_port", OPTION_NUMBER,
+     AT(metrics_port), 0, 65535, NULL,
+     "Port that serves /metrics, /livez, /readyz and /health to everybody, and nothing else. 0 "
+     "picks a free one and logs it. Default: none."},
     {ADMIN, "watchdog-seconds", "N", "5", NULL, "watchdog_seconds", OPTION_NUMBER,
      AT(watchdog_seconds), 0, 3600, NULL,
      "Answer 503 at /livez and /readyz when a core or the publisher has made no progress for this "
@@ -228,9 +242,10 @@ static const struct option_spec options_specs[] = {
     OPTIONS_IGNORED(NULL, "scaling.max_instances"),
     OPTIONS_IGNORED(NULL, "scaling.target_cpu_utilization"),
     OPTIONS_IGNORED(NULL, "scaling.target_memory_utilization"),
-    OPTIONS_IGNORED(NULL, "monitoring.enabled"),
-    OPTIONS_IGNORED(NULL, "monitoring.metrics_port"),
-    OPTIONS_IGNORED(NULL, "monitoring.prometheus_enabled"),
+    {OPTION_GROUP_NONE, NULL, NULL, "yes", NULL, "monitoring.enabled", OPTION_FLAG,
+     AT(monitoring_enabled), 0, 0, NULL, "no: --metrics-port opens no port."},
+    {OPTION_GROUP_NONE, NULL, NULL, "yes", NULL, "monitoring.prometheus_enabled", OPTION_FLAG,
+     AT(prometheus_enabled), 0, 0, NULL, "no: /metrics answers 404."},
 };
 #define OPTIONS_SPEC_COUNT (sizeof options_specs / sizeof options_specs[0])
 static_assert(OPTIONS_SPEC_COUNT <= OPTIONS_TABLE_MAX, "any list of them has room");
@@ -253,6 +268,11 @@ const struct option_spec *options_find(const char *name, size_t name_bytes)
         }
     }
     return NULL;
+}
+
+bool options_has_metrics_port(const struct options *options)
+{
+    return options->monitoring_enabled && options->metrics_port != OPTIONS_METRICS_PORT_OFF;
 }
 
 void options_deinit(struct options *options)

@@ -26,6 +26,7 @@
 #define OPTIONS_TABLE_MAX 160
 #define OPTIONS_WARNINGS_MAX 32
 #define OPTIONS_CONNECTIONS_MAX 1000000
+#define OPTIONS_METRICS_PORT_OFF UINT32_MAX
 #define OPTIONS_ZERO_COPY_MEASURED UINT32_MAX
 
 /* Limits of the parts that the options are for; server.c asserts that they agree. */
@@ -89,6 +90,11 @@ struct options {
     uint32_t port;
     const char *admin_host;
     uint32_t admin_port;
+    const char *ctl_path; /* "off": no socket; NULL: the default one */
+    const char *metrics_host;
+    uint32_t metrics_port;       /* OPTIONS_METRICS_PORT_OFF: none */
+    bool monitoring_enabled;     /* no: no metrics port either */
+    bool prometheus_enabled;     /* no: no page /metrics */
     const char *unix_path;       /* NULL: none */
     int cpus[OPTIONS_CORES_MAX]; /* One per core; -1: not pinned. */
     uint32_t core_count;
@@ -117,10 +123,11 @@ struct options {
     int rate_limit_enabled;  /* 0: no, 1: yes */
     const char *admin_token; /* NULL: none */
     const char *admin_token_file;
-    uint32_t watchdog_seconds;    /* 0: off */
-    uint32_t ready_stale_percent; /* 0: off */
-    int log_level;                /* enum log_level */
-    int log_format;               /* 0: text, 1: json */
+    const char *admin_read_token_file; /* NULL: none */
+    uint32_t watchdog_seconds;         /* 0: off */
+    uint32_t ready_stale_percent;      /* 0: off */
+    int log_level;                     /* enum log_level */
+    int log_format;                    /* 0: text, 1: json */
 
     /* What was set and is ignored, a sentence each: for the log. */
     const char *warnings[OPTIONS_WARNINGS_MAX];
@@ -168,6 +175,8 @@ struct option_spec {
 };
 
 const struct option_spec *options_table(size_t *count_out);
+
+bool options_has_metrics_port(const struct options *options);
 
 /* The row of an option ("port"); NULL: there is none. */
 const struct option_spec *options_find(const char *name, size_t name_bytes);

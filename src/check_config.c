@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "codec/base/check.h"
 #include "codec/base/units.h"
@@ -127,6 +128,37 @@ int check_config_memory(const struct options *options, const struct frame_log_op
     return error;
 }
 
+/* The socket for ctl and the metrics port. */
+static int check_config_monitoring(const struct options *options, char *error_out,
+                                   size_t error_bytes)
+{
+    char words[CHECK_CONFIG_WORDS_BYTES_MAX] = "";
+    const char *option = "ctl-socket";
+    struct listener_options clients = {.host = options->host, .port = (uint16_t)options->port};
+    struct listener_options admin = {.host = options->admin_host,
+                                     .port = (uint16_t)options->admin_port};
+    struct listener_options metrics = {.host = options->metrics_host,
+                                       .port = (uint16_t)options->metrics_port};
+    int error = 0;
+    if (options->ctl_path != NULL && strcmp(options->ctl_path, "off") != 0) {
+        error = listener_unix_check(options->ctl_path, words, sizeof words);
+    }
+    if (error == 0 && options_has_metrics_port(options)) {
+        option = "metrics-host";
+        error = listener_check_tcp(&metrics, words, sizeof words);
+        bool is_clients = error == 0 && listener_conflicts(&clients, &metrics);
+        if (is_clients || (error == 0 && listener_conflicts(&admin, &metrics))) {
+            option = "metrics-port";
+            error = -EINVAL;
+            snprintf(words, sizeof words, "%u is also the port %s; give another one",
+                     options->metrics_port,
+                     is_clients ? "for clients (--port)" : "of the admin server (--admin-port)");
+        }
+    }
+    snprintf(error_out, error_bytes, "--%s: %s", option, words);
+    return error;
+}
+
 int check_config_listeners(const struct options *options, char *error_out, size_t error_bytes)
 {
     char words[CHECK_CONFIG_WORDS_BYTES_MAX] = "";
@@ -150,5 +182,5 @@ int check_config_listeners(const struct options *options, char *error_out, size_
                  options->admin_port);
     }
     snprintf(error_out, error_bytes, "--%s: %s", option, words);
-    return error;
+    return error < 0 ? error : check_config_monitoring(options, error_out, error_bytes);
 }

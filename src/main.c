@@ -40,6 +40,7 @@
 #include "src/market/publisher.h"
 #include "src/market/staleness_watch.h"
 #include "src/server.h"
+#include "src/server_admin.h"
 #include "src/server_record.h"
 #include "tools/insight/stat_command.h"
 
@@ -51,7 +52,8 @@
 #define MAIN_STOP_STEP_NS (100 * NS_PER_MS) /* more from one look to the next is not counted */
 /* timeout(1) and a Ctrl-C under a script signal twice: so soon it is the same wish. */
 #define MAIN_SAME_SIGNAL_NS (200 * NS_PER_MS)
-#define MAIN_OTHER_THREADS 4 /* beside main and the cores: publisher, admin, log, recorder */
+/* Beside main and the cores: publisher, log, recorder; admin, its socket and the metrics port. */
+#define MAIN_OTHER_THREADS 6
 
 /* ---- Commands ---- */
 
@@ -136,9 +138,7 @@ static void main_on_early_signal(int number)
 {
     if (main_starting != NULL) {
         counters_file_remove(&main_starting->counters_file);
-    }
-    if (main_starting != NULL && main_starting->sockets.unix_listener.fd >= 0) {
-        listener_unix_unlink(&main_starting->sockets.unix_listener);
+        sockets_unlink(&main_starting->sockets);
     }
     signal(number, SIG_DFL);
     raise(number);
@@ -214,7 +214,7 @@ static server_step *const main_prepare_steps[] = {
     server_create_access,
     server_record_create,
     server_create_publisher,
-    server_load_admin_token,
+    server_admin_load_tokens,
     server_check_listeners,
     NULL,
 };
@@ -382,9 +382,7 @@ _Noreturn static void main_exit_now(struct server *server, enum log_level level,
 {
     log_write(level, "%s", why);
     counters_file_remove(&server->counters_file);
-    if (server->sockets.unix_listener.fd >= 0) {
-        listener_unix_unlink(&server->sockets.unix_listener);
-    }
+    sockets_unlink(&server->sockets);
     log_flush();
     _exit(SERVER_EXIT_FAILED);
 }

@@ -17,7 +17,6 @@
 #include "ring/board/counters_threads.h"
 #include "src/access/access.h"
 #include "src/access/publish_access.h"
-#include "src/access/secrets.h"
 #include "src/admin/admin.h"
 #include "src/admin/metrics.h"
 #include "src/base/log.h"
@@ -30,6 +29,7 @@
 #include "src/market/publisher.h"
 #include "src/market/staleness.h"
 #include "src/record/record.h"
+#include "src/server_admin.h"
 #include "src/session/session.h"
 #include "src/zero_copy.h"
 
@@ -39,7 +39,7 @@
 /* Of them, opened after the listeners: signals, commands and their ring, the publisher's ring,
  * those of libmicrohttpd, and files of /proc that main and the admin server read. */
 #define SERVER_OWN_FDS 13
-#define SERVER_ADMIN_FDS 3  /* of libmicrohttpd, for each further address of the admin server */
+#define SERVER_ADMIN_FDS 3  /* of libmicrohttpd, for each further socket of the admin server */
 #define SERVER_RECORD_FDS 2 /* a file of the recording, and the directory while it is listed */
 #define SERVER_ERROR_BYTES_MAX 512
 
@@ -280,15 +280,6 @@ int server_create_publisher(struct server *server)
     return error < 0 ? server_refuse(server, error, text) : 0;
 }
 
-int server_load_admin_token(struct server *server)
-{
-    char text[SERVER_ERROR_BYTES_MAX];
-    int error =
-        secrets_load_token(&server->admin_tokens, "admin-token", server->options.admin_token,
-                           server->options.admin_token_file, text, sizeof text);
-    return error < 0 ? server_refuse(server, error, text) : 0;
-}
-
 int server_measure_sends(struct server *server)
 {
     server->zero_copy = zero_copy_choose(&server->options);
@@ -297,7 +288,7 @@ int server_measure_sends(struct server *server)
 
 int server_open_sockets(struct server *server)
 {
-    return sockets_open(&server->sockets, &server->options);
+    return sockets_open(&server->sockets, &server->options, server->counters_file.path);
 }
 
 /* Each core has a ring, and may accept one client too many of each of its listeners. */
@@ -306,7 +297,7 @@ static int server_share_descriptors(struct server *server)
     const struct sockets *sockets = &server->sockets;
     uint64_t own_count =
         SERVER_OWN_FDS + (server->record != NULL ? SERVER_RECORD_FDS : 0) +
-        SERVER_ADMIN_FDS * (sockets->admin.address_count - 1) +
+        SERVER_ADMIN_FDS * (server_admin_daemons(server) - 1) +
         (2 + sockets->clients.address_count) * (uint64_t)server->options.core_count +
         server_feed_fds(server, server->fds_max);
     return descriptors_share(server->fds_max, own_count, server->options.connections_max,
@@ -453,6 +444,7 @@ int server_start_admin(struct server *server)
         .feed_table = publisher_feed_table(server->publisher),
         .staleness = server->staleness,
         .ready_stale_percent = server->options.ready_stale_percent,
+        .is_prometheus_off = !server->options.prometheus_enabled,
     };
     int error = metrics_create(&server->metrics, &source);
     if (error < 0) {
@@ -460,7 +452,6 @@ int server_start_admin(struct server *server)
     }
     metrics_tick(server->metrics, clock_ns(CLOCK_MONOTONIC));
     struct admin_options options = {
-        .fd_count = server->sockets.admin.address_count,
         .sources = {.metrics = server->metrics,
                     .symbols = &server->symbols,
                     .commands = server->commands,
@@ -468,11 +459,10 @@ int server_start_admin(struct server *server)
         .counters = server->counters,
         .connections_max = server->descriptors.admin_count,
         .tokens = &server->admin_tokens,
+        .read_tokens = &server->admin_read_tokens,
+        .host = server->options.admin_host,
     };
-    for (uint32_t i = 0; i < options.fd_count; i++) {
-        options.fds[i] = server->sockets.admin.fds[i][0];
-        server->sockets.admin.fds[i][0] = -1;
-    }
+    server_admin_give_sockets(server, &options);
     error = admin_start(&server->admin, &options, text, sizeof text);
     if (error < 0) {
         log_write(LOG_LEVEL_ERROR, "%s", text);
@@ -554,6 +544,7 @@ void server_destroy(struct server *server)
         sessions_destroy(server->sessions[i]);
     }
     token_table_deinit(&server->admin_tokens);
+    token_table_deinit(&server->admin_read_tokens);
     sockets_close(&server->sockets);
     bool is_recorded = record_stop(server->record);
     if (server->publisher != NULL) {

@@ -61,8 +61,9 @@ struct server {
     struct access *access;
     struct publish_access *publish_access;
     struct metrics *metrics;
-    struct keyed_hash key;           /* of the hash tables */
-    struct token_table admin_tokens; /* one, or none */
+    struct keyed_hash key;                /* of the hash tables */
+    struct token_table admin_tokens;      /* one, or none */
+    struct token_table admin_read_tokens; /* the same */
     struct watchdog watchdog;
     struct commands *commands;
     struct admin *admin;
@@ -99,7 +100,6 @@ server_step server_create_encodings;
 server_step server_open_counters;
 server_step server_create_access; /* Before the feeds: no producer connects unchecked. */
 server_step server_create_publisher;
-server_step server_load_admin_token;
 server_step server_check_listeners;
 
 /* These open sockets and start threads. */

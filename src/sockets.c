@@ -5,10 +5,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "codec/base/check.h"
 #include "codec/base/units.h"
 #include "codec/base/version.h"
+#include "ring/board/counters_file.h"
 #include "src/base/log.h"
 
 #define SOCKETS_USER_TIMEOUT_MS_MIN 10000
@@ -19,7 +22,7 @@ static_assert(LISTENER_ADDRESSES_MAX + 1 <= CORE_LISTENERS_MAX, "of a host, and 
 
 void sockets_init(struct sockets *sockets)
 {
-    *sockets = (struct sockets){.unix_listener = {.fd = -1}};
+    *sockets = (struct sockets){.unix_listener = {.fd = -1}, .ctl = {.fd = -1}};
 }
 
 /* Logs text with where the option is given. */
@@ -56,22 +59,80 @@ static int sockets_open_tcp(struct listener_tcp *listener_out, const struct opti
 }
 
 /* Signals wait until the socket is known: their handler removes its file. */
-static int sockets_open_unix(struct sockets *sockets, const struct options *options)
+static int sockets_open_unix(struct listener_unix *listener, const char *path, char *error_out,
+                             size_t error_bytes)
 {
-    char text[SOCKETS_ERROR_BYTES_MAX - 64];
     sigset_t all;
     sigset_t before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = listener_unix_open(&sockets->unix_listener, options->unix_path, text, sizeof text);
+    int error = listener_unix_open(listener, path, error_out, error_bytes);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error < 0) {
-        sockets_log(options, LOG_LEVEL_ERROR, "unix", text);
-    }
     return error;
 }
 
-int sockets_open(struct sockets *sockets, const struct options *options)
+/* The default one is beside the counters file, whose name no other server has. */
+static void sockets_name_ctl(struct sockets *sockets, const char *counters_path)
+{
+    listener_unix_remove_dead(COUNTERS_FILE_DIRECTORY, COUNTERS_FILE_PREFIX, SOCKETS_CTL_SUFFIX);
+    if (counters_path[0] != '\0') {
+        snprintf(sockets->ctl_path, sizeof sockets->ctl_path, "%s" SOCKETS_CTL_SUFFIX,
+                 counters_path);
+    } else {
+        snprintf(sockets->ctl_path, sizeof sockets->ctl_path,
+                 COUNTERS_FILE_DIRECTORY "/" COUNTERS_FILE_PREFIX "%ld" SOCKETS_CTL_SUFFIX,
+                 (long)getpid());
+    }
+}
+
+/* One that was asked for is required; without the default one the server runs all the same. */
+static int sockets_open_ctl(struct sockets *sockets, const struct options *options,
+                            const char *counters_path)
+{
+    char text[SOCKETS_ERROR_BYTES_MAX - 128];
+    const char *path = options->ctl_path;
+    if (path == NULL) {
+        sockets_name_ctl(sockets, counters_path);
+        path = sockets->ctl_path;
+    } else if (strcmp(path, "off") == 0) {
+        return 0;
+    }
+    mode_t mask = umask(0177); /* mode 0600 */
+    int error = sockets_open_unix(&sockets->ctl, path, text, sizeof text);
+    umask(mask);
+    if (error < 0 && options->ctl_path != NULL) {
+        sockets_log(options, LOG_LEVEL_ERROR, "ctl-socket", text);
+        return error;
+    }
+    if (error < 0) {
+        log_write(
+            LOG_LEVEL_WARNING,
+            "%s; the server runs without the socket for ctl: --ctl-socket gives another path, "
+            "or off",
+            text);
+    }
+    return 0;
+}
+
+/* The ports of the admin server. */
+static int sockets_open_admin(struct sockets *sockets, const struct options *options)
+{
+    struct listener_options admin = {
+        .host = options->admin_host,
+        .port = (uint16_t)options->admin_port,
+    };
+    struct listener_options metrics = {
+        .host = options->metrics_host,
+        .port = (uint16_t)options->metrics_port,
+    };
+    int error = sockets_open_tcp(&sockets->admin, options, "admin-host", "admin-port", &admin, 1);
+    return error == 0 && options_has_metrics_port(options)
+               ? sockets_open_tcp(&sockets->metrics, options, "metrics-host", "metrics-port",
+                                  &metrics, 1)
+               : error;
+}
+
+int sockets_open(struct sockets *sockets, const struct options *options, const char *counters_path)
 {
     uint64_t timeout_ms = 3 * options->heartbeat_interval_ns / NS_PER_MS;
     struct listener_options clients = {
@@ -82,26 +143,41 @@ int sockets_open(struct sockets *sockets, const struct options *options)
             (uint32_t)(timeout_ms < SOCKETS_USER_TIMEOUT_MS_MIN ? SOCKETS_USER_TIMEOUT_MS_MIN
                                                                 : timeout_ms),
     };
-    struct listener_options admin = {
-        .host = options->admin_host,
-        .port = (uint16_t)options->admin_port,
-    };
     int error =
         sockets_open_tcp(&sockets->clients, options, "host", "port", &clients, options->core_count);
     if (error == 0 && options->unix_path != NULL) {
-        error = sockets_open_unix(sockets, options);
+        char text[SOCKETS_ERROR_BYTES_MAX - 64];
+        error = sockets_open_unix(&sockets->unix_listener, options->unix_path, text, sizeof text);
+        if (error < 0) {
+            sockets_log(options, LOG_LEVEL_ERROR, "unix", text);
+        }
     }
-    return error == 0
-               ? sockets_open_tcp(&sockets->admin, options, "admin-host", "admin-port", &admin, 1)
-               : error;
+    if (error == 0) {
+        error = sockets_open_admin(sockets, options);
+    }
+    return error == 0 ? sockets_open_ctl(sockets, options, counters_path) : error;
 }
 
 void sockets_close(struct sockets *sockets)
 {
     listener_close_tcp(&sockets->clients);
     listener_close_tcp(&sockets->admin);
+    listener_close_tcp(&sockets->metrics);
     if (sockets->unix_listener.fd >= 0) {
         listener_unix_close(&sockets->unix_listener);
+    }
+    if (sockets->ctl.fd >= 0) {
+        listener_unix_close(&sockets->ctl);
+    }
+}
+
+void sockets_unlink(const struct sockets *sockets)
+{
+    if (sockets->unix_listener.fd >= 0) {
+        listener_unix_unlink(&sockets->unix_listener);
+    }
+    if (sockets->ctl.fd >= 0) {
+        listener_unix_unlink(&sockets->ctl);
     }
 }
 
@@ -131,6 +207,9 @@ void sockets_announce(const struct sockets *sockets)
     }
     for (uint32_t i = 1; i < sockets->admin.address_count; i++) {
         log_write(LOG_LEVEL_INFO, "admin on %s", sockets->admin.names[i]);
+    }
+    for (uint32_t i = 0; i < sockets->metrics.address_count; i++) {
+        log_write(LOG_LEVEL_INFO, "metrics on %s", sockets->metrics.names[i]);
     }
     if (sockets->unix_listener.fd >= 0) {
         log_write(LOG_LEVEL_INFO, "listening on unix:%s", sockets->unix_listener.path);

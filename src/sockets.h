@@ -1,5 +1,6 @@
 /*
- * sockets: all that the server listens on: for clients, and for the admin server.
+ * sockets: all that the server listens on: for clients, and for the admin server with its metrics
+ * port and its Unix socket.
  *
  * Owner    server.
  * Threads  main's. Each core accepts from its share until it has ended.
@@ -15,18 +16,28 @@
 #include "ring/io/listener_unix.h"
 #include "src/config/options.h"
 
+#define SOCKETS_CTL_PATH_BYTES_MAX 160
+#define SOCKETS_CTL_SUFFIX ".ctl"
+
 struct sockets {
     struct listener_tcp clients;        /* a share for each core */
     struct listener_unix unix_listener; /* shared by all cores; or none */
     struct listener_tcp admin;          /* fds of -1: the admin server has taken them */
+    struct listener_tcp metrics;        /* the same; or none */
+    struct listener_unix ctl;           /* of the admin server; or none */
+    char ctl_path[SOCKETS_CTL_PATH_BYTES_MAX];
 };
 
 /* None is open. */
 void sockets_init(struct sockets *sockets);
 
-/* What the options name; on failure, what is open already is left for sockets_close. */
-int sockets_open(struct sockets *sockets, const struct options *options);
+/* What the options name; on failure, what is open already is left for sockets_close.
+ * counters_path: of the counters file, beside which the default socket for ctl is; "": none. */
+int sockets_open(struct sockets *sockets, const struct options *options, const char *counters_path);
 void sockets_close(struct sockets *sockets);
+
+/* Removes the files of the Unix sockets. Also for signal handlers. */
+void sockets_unlink(const struct sockets *sockets);
 
 /* Those that a core accepts from; returns how many. */
 uint32_t sockets_share(const struct sockets *sockets, uint32_t core,

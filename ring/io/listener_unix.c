@@ -1,5 +1,6 @@
 #include "ring/io/listener_unix.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -135,6 +136,38 @@ int listener_unix_open(struct listener_unix *listener_out, const char *path, cha
     }
     *listener_out = listener;
     return 0;
+}
+
+void listener_unix_remove_dead(const char *directory, const char *prefix, const char *suffix)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t prefix_bytes = strlen(prefix);
+    size_t suffix_bytes = strlen(suffix);
+    DIR *listing = opendir(directory);
+    struct dirent *entry;
+    while (listing != NULL && (entry = readdir(listing)) != NULL) {
+        size_t bytes = strlen(entry->d_name);
+        struct stat status;
+        int path_bytes =
+            snprintf(address.sun_path, sizeof address.sun_path, "%s/%s", directory, entry->d_name);
+        if (bytes < prefix_bytes + suffix_bytes ||
+            strncmp(entry->d_name, prefix, prefix_bytes) != 0 ||
+            strcmp(entry->d_name + bytes - suffix_bytes, suffix) != 0 ||
+            path_bytes >= (int)sizeof address.sun_path) {
+            continue;
+        }
+        int lock = listener_unix_lock(address.sun_path);
+        if (lock >= 0 && lstat(address.sun_path, &status) == 0 && S_ISSOCK(status.st_mode) &&
+            status.st_uid == geteuid() && !listener_unix_is_alive(&address)) {
+            unlink(address.sun_path);
+        }
+        if (lock >= 0) {
+            close(lock);
+        }
+    }
+    if (listing != NULL) {
+        closedir(listing);
+    }
 }
 
 /* While the socket is open, no other file gets its inode number, even if the file is removed. */

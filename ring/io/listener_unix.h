@@ -27,6 +27,9 @@ struct listener_unix {
 int listener_unix_open(struct listener_unix *listener_out, const char *path, char *error_out,
                        size_t error_bytes);
 
+/* Removes this user's sockets of dead processes, whose names begin and end so. */
+void listener_unix_remove_dead(const char *directory, const char *prefix, const char *suffix);
+
 /* Removes the file, unless another one has the path by now. Also for signal handlers. */
 void listener_unix_unlink(const struct listener_unix *listener);
 void listener_unix_close(struct listener_unix *listener);

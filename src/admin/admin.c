@@ -1,11 +1,9 @@
 #include "src/admin/admin.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <microhttpd.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,82 +13,42 @@
 #include <unistd.h>
 
 #include "codec/base/check.h"
-#include "codec/base/clock.h"
-#include "codec/base/units.h"
 #include "codec/handshake.h"
-#include "codec/ip_address.h"
 #include "ring/board/counters_threads.h"
-#include "src/access/access.h"
-#include "src/access/rate_limit.h"
+#include "src/admin/admin_access.h"
 #include "src/admin/admin_connections.h"
 #include "src/admin/admin_routes.h"
 #include "src/base/log.h"
 
+#define ADMIN_ALLOW_BYTES_MAX 64
+#define ADMIN_BODY_READ_MAX ((uint64_t)64 * 1024) /* then the connection is closed */
+
+/* Of libmicrohttpd, for one socket. */
+struct admin_daemon {
+    struct admin *admin;
+    struct MHD_Daemon *library;
+    struct admin_connections connections;
+    struct admin_site site;
+    bool is_unix;
+};
+
 struct admin {
-    struct MHD_Daemon *daemons[ADMIN_ADDRESSES_MAX];
-    struct admin_connections connections[ADMIN_ADDRESSES_MAX]; /* by daemon */
+    struct admin_daemon daemons[ADMIN_SOCKETS_MAX];
     uint32_t daemon_count;
     pthread_mutex_t turn; /* one request of all daemons at a time */
     struct admin_sources sources;
-    const struct token_table *tokens; /* one, or none */
+    struct admin_access access;
     struct counters_thread *thread;
     counter *turns;
-    uint64_t audit_full_ns; /* see rate_take() */
 };
 
-/* ---- Who may see /admin/ ---- */
+/* ---- Answers ---- */
 
-static bool admin_is_local(struct MHD_Connection *connection)
-{
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    struct ip_address address;
-    if (info == NULL || info->client_addr == NULL) {
-        return false;
-    }
-    if (info->client_addr->sa_family == AF_INET) {
-        address = ip_address_from_v4(&((const struct sockaddr_in *)info->client_addr)->sin_addr);
-    } else if (info->client_addr->sa_family == AF_INET6) {
-        memcpy(address.bytes, &((const struct sockaddr_in6 *)info->client_addr)->sin6_addr,
-               sizeof address.bytes);
-    } else {
-        return false;
-    }
-    return ip_address_is_loopback(&address);
-}
-
-static bool admin_has_token(const struct admin *admin, struct MHD_Connection *connection)
-{
-    const char *token;
-    size_t bytes;
-    const char *value =
-        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
-    return value != NULL && access_bearer_token(value, strlen(value), &token, &bytes) &&
-           token_find(admin->tokens, token, bytes) != NULL;
-}
-
-/* Fills the page with a refusal, unless the request may be answered. */
-static bool admin_may(struct admin *admin, enum admin_role role, struct admin_page *page)
-{
-    if (role == ADMIN_OPEN || admin_is_local(page->connection) ||
-        admin_has_token(admin, page->connection)) {
-        return true;
-    }
-    static const struct rate rate = {.interval_ns = NS_PER_SECOND / 10, .burst = 50};
-    if (rate_take(&rate, &admin->audit_full_ns, clock_ns(CLOCK_MONOTONIC)) == 0) {
-        log_write(LOG_LEVEL_WARNING, "audit: FAILED admin request: authentication failed");
-    }
-    admin_page_error(page, MHD_HTTP_UNAUTHORIZED, "%s",
-                     admin->tokens->count > 0
-                         ? "send Authorization: Bearer and the admin token"
-                         : "only this host may use it; --admin-token-file permits other hosts");
-    return false;
-}
-
+/* Every answer is sent here. What an access log says of a request is in the page. */
 static enum MHD_Result admin_send(const struct admin_page *page, const char *allow)
 {
     assert_debug(page->status != 0);
-    assert_debug(page->content_type != NULL);
+    assert_debug(page->body_bytes == 0 || page->content_type != NULL);
     struct MHD_Response *response =
         page->body == NULL
             ? NULL
@@ -99,7 +57,9 @@ static enum MHD_Result admin_send(const struct admin_page *page, const char *all
         free(page->body);
         return MHD_NO; /* No memory: the connection is closed. */
     }
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, page->content_type);
+    if (page->content_type != NULL) {
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, page->content_type);
+    }
     MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, page->cache_control);
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     if (page->policy != NULL) {
@@ -109,7 +69,7 @@ static enum MHD_Result admin_send(const struct admin_page *page, const char *all
     if (page->status == MHD_HTTP_UNAUTHORIZED) {
         MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
     }
-    if (page->status == MHD_HTTP_METHOD_NOT_ALLOWED) {
+    if (page->status == MHD_HTTP_METHOD_NOT_ALLOWED || page->status == MHD_HTTP_NO_CONTENT) {
         MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, allow);
     }
     enum MHD_Result result = MHD_queue_response(page->connection, page->status, response);
@@ -141,17 +101,29 @@ static const char *admin_path(const char *target)
 
 /* A request whose headers have been read: its body, as far as it has come. */
 struct admin_body {
-    size_t bytes; /* more than ADMIN_BODY_BYTES_MAX: it is too long, and forgotten */
+    uint64_t read_bytes; /* off the connection */
+    size_t bytes;        /* more than ADMIN_BODY_BYTES_MAX: it is too long, and forgotten */
     char text[ADMIN_BODY_BYTES_MAX];
 };
 
-static void admin_body_add(struct admin_body *body, const char *upload, size_t bytes)
+/* false: it does not end, and nobody waits for that. */
+static bool admin_body_add(struct admin_body *body, const char *upload, size_t bytes)
 {
     bool fits = body->bytes <= sizeof body->text && bytes <= sizeof body->text - body->bytes;
     if (fits) {
         memcpy(body->text + body->bytes, upload, bytes);
     }
     body->bytes = fits ? body->bytes + bytes : sizeof body->text + 1;
+    body->read_bytes += bytes;
+    return body->read_bytes <= ADMIN_BODY_READ_MAX;
+}
+
+/* Whether the request says that its body is longer than any that is taken. */
+static bool admin_body_is_announced_too_long(struct MHD_Connection *connection)
+{
+    const char *length =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    return length != NULL && strtoull(length, NULL, 10) > ADMIN_BODY_BYTES_MAX;
 }
 
 /* false: it is not an object, and the page says so. */
@@ -174,68 +146,105 @@ static bool admin_read_body(const struct admin_body *body, struct admin_page *pa
 }
 
 /* The row of a path and method. *path_route_out: one of the path; NULL: there is no such path. */
-static const struct admin_route *admin_find_route(const char *path, const char *method,
+static const struct admin_route *admin_find_route(const struct admin_site *site, const char *path,
+                                                  const char *method,
                                                   const struct admin_route **path_route_out)
 {
-    size_t count;
-    const struct admin_route *routes = admin_routes(&count);
     bool is_head = strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
     *path_route_out = NULL;
-    for (size_t i = 0; i < count; i++) {
-        if (strcmp(routes[i].shown.path, path) == 0) {
-            *path_route_out = &routes[i];
-            if (strcmp(routes[i].method, is_head ? MHD_HTTP_METHOD_GET : method) == 0) {
-                return &routes[i];
+    for (size_t i = 0; i < site->count; i++) {
+        const struct admin_route *route = &site->routes[i];
+        if (strcmp(route->shown.path, path) == 0) {
+            *path_route_out = route;
+            if (strcmp(route->method, is_head ? MHD_HTTP_METHOD_GET : method) == 0) {
+                return route;
             }
         }
     }
     return NULL;
 }
 
+/* The methods of a path, for the header Allow. */
+static void admin_write_allow(const struct admin_site *site, const char *path,
+                              char allow_out[ADMIN_ALLOW_BYTES_MAX])
+{
+    size_t used = 0;
+    for (size_t i = 0; i < site->count; i++) {
+        const struct admin_route *route = &site->routes[i];
+        if (strcmp(route->shown.path, path) == 0) {
+            bool is_get = strcmp(route->method, MHD_HTTP_METHOD_GET) == 0;
+            used += (size_t)snprintf(allow_out + used, ADMIN_ALLOW_BYTES_MAX - used, "%s, ",
+                                     is_get ? "GET, HEAD" : route->method);
+            assert_always(used < ADMIN_ALLOW_BYTES_MAX);
+        }
+    }
+    snprintf(allow_out + used, ADMIN_ALLOW_BYTES_MAX - used, "%s", MHD_HTTP_METHOD_OPTIONS);
+}
+
+static bool admin_is_for_operators(const struct admin_page *page)
+{
+    return page->site->has_operators && strncmp(page->target, "/admin", strlen("/admin")) == 0;
+}
+
 static void admin_page_not_found(struct admin_page *page)
 {
-    size_t count;
-    json_t *paths = json_array();
-    const struct admin_route *routes = admin_routes(&count);
-    for (size_t i = 0; i < count; i++) {
-        json_array_append_new(paths, json_string(routes[i].shown.path));
-    }
+    json_t *paths = admin_routes_paths(page->site, admin_is_for_operators(page));
     admin_page_json(page, MHD_HTTP_NOT_FOUND,
                     json_pack("{s:s, s:o}", "error", "no such path", "paths", paths));
 }
 
-/* Other hosts do not learn which paths there are below /admin. */
-static enum admin_role admin_role_of(const char *path, const struct admin_route *route)
+/* Of a path without a row, too: other hosts do not learn which paths there are below /admin. */
+static enum admin_role admin_role_of(const struct admin_page *page, const struct admin_route *route)
 {
     if (route != NULL) {
         return route->role;
     }
-    return strncmp(path, "/admin", 6) == 0 ? ADMIN_READ : ADMIN_OPEN;
+    return admin_is_for_operators(page) ? ADMIN_READ : ADMIN_OPEN;
 }
 
-static enum MHD_Result admin_answer(struct admin *admin, struct MHD_Connection *connection,
+/* Fills the page, whatever the request is. */
+static void admin_fill(struct admin *admin, struct admin_page *page, const char *target,
+                       const struct admin_body *body, char allow_out[ADMIN_ALLOW_BYTES_MAX])
+{
+    const struct admin_route *any = NULL; /* a row of the path */
+    page->target = admin_path(target);
+    if (page->target == NULL) {
+        page->target = "";
+        admin_page_error(page, MHD_HTTP_BAD_REQUEST, "the request target is not well-formed");
+        return;
+    }
+    const struct admin_route *route =
+        admin_find_route(page->site, page->target, page->method, &any);
+    admin_write_allow(page->site, page->target, allow_out);
+    const struct admin_route *asked = route != NULL ? route : any;
+    if (!admin_access_permits(&admin->access, admin_role_of(page, asked), asked, page)) {
+        return; /* The page says why. */
+    }
+    if (any == NULL) {
+        admin_page_not_found(page);
+    } else if (strcmp(page->method, MHD_HTTP_METHOD_OPTIONS) == 0) {
+        page->status = MHD_HTTP_NO_CONTENT;
+        page->body = calloc(1, 1);
+    } else if (route == NULL) {
+        admin_page_error(page, MHD_HTTP_METHOD_NOT_ALLOWED, "use %s", allow_out);
+    } else if (admin_read_body(body, page)) {
+        route->answer(page);
+    }
+}
+
+static enum MHD_Result admin_answer(struct admin_daemon *daemon, struct MHD_Connection *connection,
                                     const char *target, const char *method,
                                     const struct admin_body *body)
 {
-    struct admin_page page = {
-        .sources = &admin->sources, .connection = connection, .cache_control = "no-store"};
-    const struct admin_route *path_route = NULL;
-    const char *path = admin_path(target);
-    const struct admin_route *route =
-        path == NULL ? NULL : admin_find_route(path, method, &path_route);
-    const char *allow =
-        path_route != NULL && strcmp(path_route->method, "POST") == 0 ? "POST" : "GET, HEAD";
-    if (path == NULL) {
-        admin_page_error(&page, MHD_HTTP_BAD_REQUEST, "the request target is not well-formed");
-    } else if (!admin_may(admin, admin_role_of(path, path_route), &page)) {
-        /* The page says so. */
-    } else if (path_route == NULL) {
-        admin_page_not_found(&page);
-    } else if (route == NULL) {
-        admin_page_error(&page, MHD_HTTP_METHOD_NOT_ALLOWED, "use %s", allow);
-    } else if (admin_read_body(body, &page)) {
-        route->answer(&page);
-    }
+    struct admin *admin = daemon->admin;
+    char allow[ADMIN_ALLOW_BYTES_MAX] = "";
+    struct admin_page page = {.sources = &admin->sources,
+                              .site = &daemon->site,
+                              .connection = connection,
+                              .method = method,
+                              .is_unix = daemon->is_unix,
+                              .cache_control = "no-store"};
+    admin_fill(admin, &page, target, body, allow);
     enum MHD_Result result = admin_send(&page, allow);
     free(page.policy);
     json_decref(page.asked);
@@ -246,20 +255,27 @@ static enum MHD_Result admin_on_request(void *context, struct MHD_Connection *co
                                         const char *target, const char *method, const char *version,
                                         const char *upload, size_t *upload_bytes, void **request)
 {
-    struct admin *admin = context;
+    struct admin_daemon *daemon = context;
+    struct admin *admin = daemon->admin;
     enum MHD_Result result = MHD_YES;
     (void)version;
     pthread_mutex_lock(&admin->turn);
     admin_take_turn(admin);
-    if (*request == NULL) {
-        *request = calloc(1, sizeof(struct admin_body));
-        result = *request == NULL ? MHD_NO : MHD_YES; /* No memory: the connection is closed. */
+    struct admin_body *body = *request;
+    if (body == NULL) {
         admin_connections_renew(connection);
+        *request = body = calloc(1, sizeof *body);
+        if (body == NULL) {
+            result = MHD_NO; /* No memory: the connection is closed. */
+        } else if (admin_body_is_announced_too_long(connection)) {
+            body->bytes = sizeof body->text + 1;
+            result = admin_answer(daemon, connection, target, method, body);
+        }
     } else if (*upload_bytes > 0) {
-        admin_body_add(*request, upload, *upload_bytes);
+        result = admin_body_add(body, upload, *upload_bytes) ? MHD_YES : MHD_NO;
         *upload_bytes = 0;
     } else {
-        result = admin_answer(admin, connection, target, method, *request);
+        result = admin_answer(daemon, connection, target, method, body);
     }
     pthread_mutex_unlock(&admin->turn);
     return result;
@@ -273,6 +289,30 @@ static void admin_on_completed(void *context, struct MHD_Connection *connection,
     *request = NULL;
 }
 
+/* The library has no memory for a URL with very many arguments, and would close the connection
+ * without a word. Its own answer is not to be had here, so this one is written to the socket. */
+static void *admin_on_url(void *context, const char *url, struct MHD_Connection *connection)
+{
+    static const char answer[] = "HTTP/1.1 414 URI Too Long\r\n"
+                                 "Content-Type: application/json\r\n"
+                                 "Content-Length: 47\r\n"
+                                 "Connection: close\r\n\r\n"
+                                 "{\"error\":\"the URL has more than 100 arguments\"}";
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    uint32_t count = strchr(url, '?') != NULL;
+    static_assert(ADMIN_ARGUMENTS_MAX == 100, "the answer says so");
+    (void)context;
+    for (const char *at = strchr(url, '?'); at != NULL; at = strchr(at + 1, '&')) {
+        count++;
+    }
+    if (count > ADMIN_ARGUMENTS_MAX + 1 && info != NULL) {
+        (void)send(info->connect_fd, answer, sizeof answer - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+        (void)shutdown(info->connect_fd, SHUT_RDWR);
+    }
+    return NULL;
+}
+
 /* ---- Life cycle ---- */
 
 static void admin_on_library_log(void *context, const char *format, va_list arguments)
@@ -284,32 +324,68 @@ static void admin_on_library_log(void *context, const char *format, va_list argu
     log_write(LOG_LEVEL_DEBUG, "admin HTTP: %s", text);
 }
 
-static bool admin_start_daemon(struct admin *admin, int fd, uint32_t connections_max)
+/* How many connections a socket of this door may have: of all, an eighth is for the Unix socket,
+ * and a quarter for the metrics port. Their clients keep nobody out of the admin port. */
+static uint32_t admin_share(const struct admin_options *options, enum admin_door door)
 {
-    int flags = fcntl(fd, F_GETFL);
-    (void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
-    struct admin_connections *connections = &admin->connections[admin->daemon_count];
-    admin_connections_init(connections, connections_max);
-    struct MHD_Daemon *daemon = MHD_start_daemon(
-        MHD_USE_AUTO_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, NULL, NULL, admin_on_request, admin,
-        MHD_OPTION_EXTERNAL_LOGGER, admin_on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_NOTIFY_COMPLETED, admin_on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION,
-        admin_connections_notify, connections, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned int)connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned int)ADMIN_TIMEOUT_SECONDS, MHD_OPTION_END);
-    if (daemon == NULL) {
-        close(fd);
+    uint32_t counts[ADMIN_DOOR_COUNT] = {0};
+    for (uint32_t i = 0; i < options->socket_count; i++) {
+        counts[options->sockets[i].door]++;
+    }
+    uint32_t shares[ADMIN_DOOR_COUNT] = {
+        [ADMIN_DOOR_UNIX] = counts[ADMIN_DOOR_UNIX] > 0 ? options->connections_max / 8 : 0,
+        [ADMIN_DOOR_METRICS] = counts[ADMIN_DOOR_METRICS] > 0 ? options->connections_max / 4 : 0,
+    };
+    shares[ADMIN_DOOR_PORT] =
+        options->connections_max - shares[ADMIN_DOOR_UNIX] - shares[ADMIN_DOOR_METRICS];
+    assert_always(counts[door] > 0);
+    uint32_t share = shares[door] / counts[door];
+    return share == 0 ? 1 : share;
+}
+
+static bool admin_start_daemon(struct admin *admin, const struct admin_socket *from,
+                               uint32_t connections_max)
+{
+    int flags = fcntl(from->fd, F_GETFL);
+    (void)fcntl(from->fd, F_SETFL, flags | O_NONBLOCK);
+    struct admin_daemon *daemon = &admin->daemons[admin->daemon_count];
+    daemon->admin = admin;
+    daemon->site = from->door == ADMIN_DOOR_METRICS ? admin_routes_metrics() : admin_routes();
+    daemon->is_unix = from->door == ADMIN_DOOR_UNIX;
+    admin_connections_init(&daemon->connections, connections_max);
+    daemon->library = MHD_start_daemon(
+        MHD_USE_AUTO_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, NULL, NULL, admin_on_request, daemon,
+        MHD_OPTION_EXTERNAL_LOGGER, admin_on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET, from->fd,
+        MHD_OPTION_URI_LOG_CALLBACK, admin_on_url, NULL, MHD_OPTION_NOTIFY_COMPLETED,
+        admin_on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION, admin_connections_notify,
+        &daemon->connections, MHD_OPTION_CONNECTION_LIMIT, (unsigned int)connections_max,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)ADMIN_TIMEOUT_SECONDS, MHD_OPTION_END);
+    if (daemon->library == NULL) {
+        close(from->fd);
         return false;
     }
-    admin->daemons[admin->daemon_count++] = daemon;
+    admin->daemon_count++;
     return true;
 }
 
-static void admin_close(const struct admin_options *options, uint32_t first)
+/* false: one did not start. All sockets are the daemons' then, or closed. */
+static bool admin_start_daemons(struct admin *admin, const struct admin_options *options)
 {
-    for (uint32_t i = first; i < options->fd_count; i++) {
-        close(options->fds[i]);
+    sigset_t all;
+    sigset_t before;
+    bool runs = true;
+    sigfillset(&all); /* for their threads: signals are main's */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    for (uint32_t i = 0; i < options->socket_count; i++) {
+        const struct admin_socket *from = &options->sockets[i];
+        if (runs) {
+            runs = admin_start_daemon(admin, from, admin_share(options, from->door));
+        } else {
+            close(from->fd);
+        }
     }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return runs;
 }
 
 int admin_start(struct admin **admin_out, const struct admin_options *options, char *error_out,
@@ -318,37 +394,30 @@ int admin_start(struct admin **admin_out, const struct admin_options *options, c
     assert_always(options->sources.metrics != NULL);
     assert_always(options->counters != NULL);
     assert_always(options->tokens != NULL);
-    assert_always(options->fd_count >= 1);
-    assert_always(options->fd_count <= ADMIN_ADDRESSES_MAX);
+    assert_always(options->read_tokens != NULL);
+    assert_always(options->host != NULL);
+    assert_always(options->socket_count >= 1);
+    assert_always(options->socket_count <= ADMIN_SOCKETS_MAX);
     assert_always(options->connections_max >= 1);
     assert_always(options->connections_max <= ADMIN_CONNECTIONS_MAX);
     struct admin *admin = calloc(1, sizeof *admin);
     if (admin == NULL) {
         snprintf(error_out, error_bytes, "admin HTTP: no memory");
-        admin_close(options, 0);
+        for (uint32_t i = 0; i < options->socket_count; i++) {
+            close(options->sockets[i].fd);
+        }
         return -ENOMEM;
     }
     pthread_mutex_init(&admin->turn, NULL);
-    admin->tokens = options->tokens;
+    admin->access = (struct admin_access){
+        .tokens = options->tokens, .read_tokens = options->read_tokens, .host = options->host};
     admin->sources = options->sources;
     admin->turns = &options->counters->process.admin_turns;
     admin->thread =
         counters_threads_add(options->counters, "admin", admin->turns, COUNTERS_THREAD_RESTS);
-    uint32_t share = options->connections_max / options->fd_count;
-    uint32_t tried_count = 0;
-    bool runs = true;
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all); /* for its threads: signals are main's */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    while (runs && tried_count < options->fd_count) {
-        runs = admin_start_daemon(admin, options->fds[tried_count++], share == 0 ? 1 : share);
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (!runs) {
+    if (!admin_start_daemons(admin, options)) {
         snprintf(error_out, error_bytes,
                  "admin HTTP: libmicrohttpd does not start; --log-level DEBUG shows why");
-        admin_close(options, tried_count);
         admin_stop(admin);
         return -EIO;
     }
@@ -359,7 +428,7 @@ int admin_start(struct admin **admin_out, const struct admin_options *options, c
 void admin_stop(struct admin *admin)
 {
     for (uint32_t i = 0; i < admin->daemon_count; i++) {
-        MHD_stop_daemon(admin->daemons[i]); /* Joins its thread and closes the socket. */
+        MHD_stop_daemon(admin->daemons[i].library); /* Joins its thread and closes the socket. */
     }
     pthread_mutex_destroy(&admin->turn);
     free(admin);

@@ -64,7 +64,22 @@ struct admin_pages_file admin_pages_play(void)
 
 /* ---- The list of paths ---- */
 
-char *admin_pages_write_index(const struct admin_pages_path *paths, size_t count, size_t *bytes_out)
+static bool admin_pages_is_link(const struct admin_pages_line *line)
+{
+    return strcmp(line->method, "GET") == 0;
+}
+
+static void admin_pages_put_line(FILE *file, const struct admin_pages_line *line)
+{
+    const char *path = line->shown.path;
+    if (admin_pages_is_link(line)) {
+        fprintf(file, "<dt><a href=\"%s\">%s</a></dt><dd>%s</dd>\n", path, path, line->shown.about);
+    } else {
+        fprintf(file, "<dt>%s</dt><dd>%s: %s</dd>\n", path, line->method, line->shown.about);
+    }
+}
+
+char *admin_pages_write_index(const struct admin_pages_line *lines, size_t count, size_t *bytes_out)
 {
     static const char mark[] = "<!-- paths -->";
     struct admin_pages_file page = admin_pages_index();
@@ -77,8 +92,7 @@ char *admin_pages_write_index(const struct admin_pages_path *paths, size_t count
     }
     fwrite(page.text, 1, (size_t)(at - page.text), file);
     for (size_t i = 0; i < count; i++) {
-        fprintf(file, "<dt><a href=\"%s\">%s</a></dt><dd>%s</dd>\n", paths[i].path, paths[i].path,
-                paths[i].about);
+        admin_pages_put_line(file, &lines[i]);
     }
     at += sizeof mark - 1;
     fwrite(at, 1, page.bytes - (size_t)(at - page.text), file);
@@ -89,7 +103,7 @@ char *admin_pages_write_index(const struct admin_pages_path *paths, size_t count
     return text;
 }
 
-char *admin_pages_write_text(const struct admin_pages_path *paths, size_t count, size_t *bytes_out)
+char *admin_pages_write_text(const struct admin_pages_line *lines, size_t count, size_t *bytes_out)
 {
     char *text = NULL;
     FILE *file = open_memstream(&text, bytes_out);
@@ -97,7 +111,9 @@ char *admin_pages_write_text(const struct admin_pages_path *paths, size_t count,
         return NULL;
     }
     for (size_t i = 0; i < count; i++) {
-        fprintf(file, "%-15s %s\n", paths[i].path, paths[i].about);
+        bool is_link = admin_pages_is_link(&lines[i]);
+        fprintf(file, "%-20s %s%s%s\n", lines[i].shown.path, is_link ? "" : lines[i].method,
+                is_link ? "" : ": ", lines[i].shown.about);
     }
     if (fclose(file) != 0) {
         free(text);

@@ -19,6 +19,12 @@ struct admin_pages_path {
     const char *about;
 };
 
+/* A line of a list of paths. */
+struct admin_pages_line {
+    struct admin_pages_path shown;
+    const char *method; /* "GET" can be followed as a link */
+};
+
 /* A file of src/admin/pages. */
 struct admin_pages_file {
     const char *text; /* not terminated */
@@ -28,10 +34,10 @@ struct admin_pages_file {
 struct admin_pages_file admin_pages_index(void);
 struct admin_pages_file admin_pages_play(void);
 
-/* The list of paths: the index page for browsers, or text. */
-char *admin_pages_write_index(const struct admin_pages_path *paths, size_t count,
+/* A list of paths: the index page for browsers, or text. */
+char *admin_pages_write_index(const struct admin_pages_line *lines, size_t count,
                               size_t *bytes_out);
-char *admin_pages_write_text(const struct admin_pages_path *paths, size_t count, size_t *bytes_out);
+char *admin_pages_write_text(const struct admin_pages_line *lines, size_t count, size_t *bytes_out);
 
 /* The value of Content-Security-Policy for a page. */
 char *admin_pages_policy(const struct admin_pages_file *page);

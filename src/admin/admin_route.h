@@ -20,8 +20,7 @@
 #include "src/admin/admin_pages.h"
 
 #define ADMIN_BODY_BYTES_MAX 4096 /* of a request */
-
-struct MHD_Connection;
+#define ADMIN_CLIENT_BYTES_MAX 64 /* of "192.0.2.1:5123", "unix:pid=4711,uid=0" */
 
 /* What handlers may ask; all live longer than the admin server. */
 struct admin_sources {
@@ -33,8 +32,15 @@ struct admin_sources {
 
 struct admin_page {
     const struct admin_sources *sources;
+    const struct admin_site *site; /* the paths of its port */
     struct MHD_Connection *connection;
-    json_t *asked; /* the JSON object in the body of a POST; NULL: it has no body */
+    const char *method;
+    const char *target; /* without the query, unescaped: what others chose */
+    bool is_unix;       /* on the Unix socket */
+    json_t *asked;      /* the JSON object in the body of a POST; NULL: it has no body */
+
+    char client[ADMIN_CLIENT_BYTES_MAX]; /* who asks; "": not known yet */
+    const char *user;                    /* "local", "owner", "admin", "read"; NULL: nobody known */
 
     unsigned int status;
     const char *content_type;
@@ -56,6 +62,13 @@ struct admin_route {
     const char *method; /* "GET", which permits HEAD, or "POST" */
     enum admin_role role;
     void (*answer)(struct admin_page *page);
+};
+
+/* What a port serves. */
+struct admin_site {
+    const struct admin_route *routes; /* those of one path follow one another */
+    size_t count;
+    bool has_operators; /* paths below /admin */
 };
 
 /* The value of a query parameter; NULL: it is not there. */

@@ -85,14 +85,41 @@ static void admin_page_stats(struct admin_page *page)
     admin_page_json(page, MHD_HTTP_OK, stats_json(page->sources->metrics));
 }
 
-/* /metrics?aliases=no leaves out the names that are kept for old alert rules. */
-static void admin_page_metrics(struct admin_page *page)
+static void admin_page_stats_and_threads(struct admin_page *page)
 {
-    const char *aliases = admin_page_argument(page, "aliases");
-    bool with_aliases = aliases == NULL || strcmp(aliases, "no") != 0;
+    json_t *stats = stats_json(page->sources->metrics);
+    json_object_set_new(stats, "threads", stats_threads(page->sources->metrics));
+    admin_page_json(page, MHD_HTTP_OK, stats);
+}
+
+static void admin_page_feeds(struct admin_page *page)
+{
+    const struct metrics_options *source = metrics_options(page->sources->metrics);
+    admin_page_json(page, MHD_HTTP_OK, json_pack("{s:o}", "feeds", stats_feeds(source)));
+}
+
+static void admin_page_prometheus(struct admin_page *page, bool with_aliases)
+{
+    if (metrics_options(page->sources->metrics)->is_prometheus_off) {
+        admin_page_error(page, MHD_HTTP_NOT_FOUND,
+                         "monitoring.prometheus_enabled is no: this server has no metrics page");
+        return;
+    }
     page->status = MHD_HTTP_OK;
     page->content_type = "text/plain; version=0.0.4; charset=utf-8";
     page->body = prometheus_write(page->sources->metrics, with_aliases, &page->body_bytes);
+}
+
+static void admin_page_metrics(struct admin_page *page)
+{
+    admin_page_prometheus(page, false);
+}
+
+/* /metrics?aliases=no leaves out the names that are kept for old alert rules. */
+static void admin_page_metrics_and_aliases(struct admin_page *page)
+{
+    const char *aliases = admin_page_argument(page, "aliases");
+    admin_page_prometheus(page, aliases == NULL || strcmp(aliases, "no") != 0);
 }
 
 static void admin_page_symbols(struct admin_page *page)
@@ -136,6 +163,7 @@ static void admin_page_index(struct admin_page *page);
 
 static const struct admin_route admin_rows[] = {
     {{"/", "this list"}, "GET", ADMIN_OPEN, admin_page_index},
+    {{"/admin", "the paths for operators"}, "GET", ADMIN_READ, admin_page_index},
     {{"/play", "a page to subscribe, watch ticks and copy messages"},
      "GET",
      ADMIN_OPEN,
@@ -162,21 +190,68 @@ static const struct admin_route admin_rows[] = {
      "GET",
      ADMIN_OPEN,
      admin_page_schema},
+    {{"/admin/stats", "numbers of this server, and of each of its threads, as JSON"},
+     "GET",
+     ADMIN_READ,
+     admin_page_stats_and_threads},
+    {{"/admin/feeds", "the feeds and their states, as JSON"}, "GET", ADMIN_READ, admin_page_feeds},
 };
 #define ADMIN_ROW_COUNT (sizeof admin_rows / sizeof admin_rows[0])
 
-const struct admin_route *admin_routes(size_t *count_out)
+/* What the metrics port serves, and nothing else: it may face the network. */
+static const struct admin_route admin_metrics_rows[] = {
+    {{"/metrics", "numbers for Prometheus"}, "GET", ADMIN_OPEN, admin_page_metrics_and_aliases},
+    {{"/livez", "200 while the process runs, 503 while a thread is stalled"},
+     "GET",
+     ADMIN_OPEN,
+     admin_page_health},
+    {{"/readyz", "200 while the server accepts clients, otherwise 503"},
+     "GET",
+     ADMIN_OPEN,
+     admin_page_ready},
+    {{"/health", "the same as /livez"}, "GET", ADMIN_OPEN, admin_page_health},
+};
+
+struct admin_site admin_routes(void)
 {
-    *count_out = ADMIN_ROW_COUNT;
-    return admin_rows;
+    return (struct admin_site){admin_rows, ADMIN_ROW_COUNT, true};
 }
 
-/* For browsers a page, for others text. */
+struct admin_site admin_routes_metrics(void)
+{
+    return (struct admin_site){admin_metrics_rows,
+                               sizeof admin_metrics_rows / sizeof admin_metrics_rows[0], false};
+}
+
+static bool admin_routes_lists(const struct admin_route *route, bool is_admin)
+{
+    return (strncmp(route->shown.path, "/admin/", strlen("/admin/")) == 0) == is_admin;
+}
+
+json_t *admin_routes_paths(const struct admin_site *site, bool is_admin)
+{
+    json_t *paths = json_array();
+    const char *last = "";
+    for (size_t i = 0; i < site->count; i++) {
+        const char *path = site->routes[i].shown.path;
+        if (admin_routes_lists(&site->routes[i], is_admin) && strcmp(path, last) != 0) {
+            json_array_append_new(paths, json_string(path));
+            last = path;
+        }
+    }
+    return paths;
+}
+
+/* The paths for everybody, or those for operators. For browsers a page, for others text. */
 static void admin_page_index(struct admin_page *page)
 {
-    struct admin_pages_path paths[ADMIN_ROW_COUNT];
+    struct admin_pages_line lines[ADMIN_ROW_COUNT];
+    size_t count = 0;
+    bool is_admin = strcmp(page->target, "/admin") == 0;
     for (size_t i = 0; i < ADMIN_ROW_COUNT; i++) {
-        paths[i] = admin_rows[i].shown;
+        if (admin_routes_lists(&admin_rows[i], is_admin)) {
+            lines[count++] = (struct admin_pages_line){admin_rows[i].shown, admin_rows[i].method};
+        }
     }
     const char *accept =
         MHD_lookup_connection_value(page->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT);
@@ -185,11 +260,10 @@ static void admin_page_index(struct admin_page *page)
         struct admin_pages_file file = admin_pages_index();
         page->content_type = "text/html; charset=utf-8";
         page->policy = admin_pages_policy(&file);
-        page->body = page->policy == NULL
-                         ? NULL
-                         : admin_pages_write_index(paths, ADMIN_ROW_COUNT, &page->body_bytes);
+        page->body =
+            page->policy == NULL ? NULL : admin_pages_write_index(lines, count, &page->body_bytes);
     } else {
         page->content_type = "text/plain; charset=utf-8";
-        page->body = admin_pages_write_text(paths, ADMIN_ROW_COUNT, &page->body_bytes);
+        page->body = admin_pages_write_text(lines, count, &page->body_bytes);
     }
 }

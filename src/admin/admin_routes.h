@@ -1,5 +1,5 @@
 /*
- * admin_routes: the paths of the admin server, a row each.
+ * admin_routes: the paths of the admin server, and those of the metrics port, a row each.
  *
  * Threads  Any: constants.
  * Source   docs/admin.md describes every path.
@@ -9,7 +9,11 @@
 
 #include "src/admin/admin_route.h"
 
-/* The rows; those of one path follow one another. */
-const struct admin_route *admin_routes(size_t *count_out);
+struct admin_site admin_routes(void);
+struct admin_site admin_routes_metrics(void);
+
+/* The paths of a site in the order of its rows, without those below /admin; or, with is_admin,
+ * these alone. */
+json_t *admin_routes_paths(const struct admin_site *site, bool is_admin);
 
 #endif

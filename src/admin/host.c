@@ -75,15 +75,27 @@ void host_read_process(struct host_process *process_out)
     }
 }
 
-/* "time on a CPU, time in the queue for one, times it got one" */
-uint64_t host_run_delay_ns(uint32_t tid)
+/* "time on a CPU, time in the queue for one, times it got one"; "" for no thread. */
+static void host_read_schedule(uint32_t tid, char *text, size_t text_bytes)
 {
     char path[64];
-    char text[128];
     snprintf(path, sizeof path, "/proc/self/task/%" PRIu32 "/schedstat", tid);
-    host_read_file(path, text, sizeof text);
+    host_read_file(path, text, text_bytes);
+}
+
+uint64_t host_run_delay_ns(uint32_t tid)
+{
+    char text[128];
+    host_read_schedule(tid, text, sizeof text);
     const char *delay = strchr(text, ' ');
     return delay == NULL ? 0 : strtoull(delay, NULL, 10);
+}
+
+uint64_t host_cpu_ns(uint32_t tid)
+{
+    char text[128];
+    host_read_schedule(tid, text, sizeof text);
+    return strtoull(text, NULL, 10);
 }
 
 /* Lines of /proc/net/dev: "  eth0: received_bytes and 7 more, sent_bytes ...". */

@@ -26,8 +26,9 @@ void host_read_process(struct host_process *process_out);
 /* User and system CPU time of the process so far. */
 double host_process_cpu_seconds(void);
 
-/* How long a thread of this process has been runnable without a CPU so far. */
+/* How long a thread of this process has been runnable without a CPU so far, and with one. */
 uint64_t host_run_delay_ns(uint32_t tid);
+uint64_t host_cpu_ns(uint32_t tid);
 
 /* The host (or what the container shows of it), now. */
 struct host_system {

@@ -59,6 +59,7 @@ struct metrics_options {
     const struct feed_table *feed_table; /* of as many feeds */
     const struct staleness *staleness;   /* NULL: no symbol is stale */
     uint32_t ready_stale_percent;        /* of open symbols that are stale; 0: any */
+    bool is_prometheus_off;              /* /metrics is not served */
 };
 
 struct metrics;

@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include "codec/base/check.h"
+#include "codec/base/clock.h"
 #include "codec/base/units.h"
 #include "codec/base/version.h"
+#include "ring/board/counters_threads.h"
 #include "ring/board/frame_log_size.h"
 #include "src/admin/admin_stale.h"
 #include "src/admin/host.h"
@@ -269,15 +271,21 @@ static json_t *stats_feed(const struct metrics_options *source, uint32_t index)
     return object;
 }
 
-static json_t *stats_publisher(const struct metrics *metrics, const struct metrics_options *source,
-                               const struct metrics_rates *rates)
+json_t *stats_feeds(const struct metrics_options *source)
 {
     json_t *feeds = json_array();
     for (uint32_t i = 0; i < source->feed_count; i++) {
         json_array_append_new(feeds, stats_feed(source, i));
     }
-    json_t *object = json_pack("{s:s, s:o, s:f}", "mode", source->is_inline ? "inline" : "thread",
-                               "feeds", feeds, "ticks_per_second", rates->ticks_per_second);
+    return feeds;
+}
+
+static json_t *stats_publisher(const struct metrics *metrics, const struct metrics_options *source,
+                               const struct metrics_rates *rates)
+{
+    json_t *object =
+        json_pack("{s:s, s:o, s:f}", "mode", source->is_inline ? "inline" : "thread", "feeds",
+                  stats_feeds(source), "ticks_per_second", rates->ticks_per_second);
     stats_add_counters(object, metrics_counters(metrics), COUNTERS_PUBLISHER, 0);
     return object;
 }
@@ -303,4 +311,32 @@ json_t *stats_json(struct metrics *metrics)
     json_object_set_new(stats, "staleness", admin_stale_json(source));
     json_object_set_new(stats, "cores", stats_cores(metrics, source));
     return stats;
+}
+
+static json_t *stats_thread(const struct metrics_options *source, uint32_t index, uint64_t now_ns)
+{
+    const struct counters_thread *thread = counters_threads_get(source->counters, index);
+    uint32_t tid = atomic_load_explicit(&thread->tid, memory_order_relaxed);
+    unsigned core;
+    json_t *object = json_pack(
+        "{s:s, s:o, s:o, s:o, s:o, s:o}", "thread", thread->name, "tid", stats_integer(tid),
+        "turns", stats_integer(counters_threads_progress(source->counters, thread)), "cpu_seconds",
+        stats_seconds(host_cpu_ns(tid)), "run_delay_seconds", stats_seconds(host_run_delay_ns(tid)),
+        "stalled_seconds", stats_seconds(watchdog_stalled_ns(source->watchdog, index, now_ns)));
+    if (sscanf(thread->name, "core-%u", &core) == 1) {
+        json_object_set_new(object, "core", stats_integer(core));
+    }
+    return object;
+}
+
+json_t *stats_threads(struct metrics *metrics)
+{
+    const struct metrics_options *source = metrics_options(metrics);
+    uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+    json_t *threads = json_array();
+    assert_always(source->watchdog != NULL);
+    for (uint32_t i = 0; i < counters_threads_count(source->counters); i++) {
+        json_array_append_new(threads, stats_thread(source, i, now_ns));
+    }
+    return threads;
 }

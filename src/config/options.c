@@ -201,11 +201,25 @@ static const struct option_spec options_specs[] = {
      "Port of the admin HTTP server. 0 picks a free one and logs it."},
     {ADMIN, "admin-token", "TOKEN", NULL, NULL, "admin.token", OPTION_TEXT | OPTION_SECRET,
      AT(admin_token), 0, SECRET_BYTES_MAX, NULL,
-     "Token that other hosts need for /admin/ paths of the admin server. Prefer "
+     "Token that permits other hosts all /admin paths of the admin server. Prefer "
      "--admin-token-file."},
     {ADMIN, "admin-token-file", "PATH", NULL, NULL, "admin.token_file", OPTION_TEXT,
      AT(admin_token_file), 1, 4095, NULL,
-     "File that contains the token that other hosts need for /admin/ paths."},
+     "File that contains the token that permits other hosts all /admin paths."},
+    {ADMIN, "admin-read-token-file", "PATH", NULL, NULL, "admin.read_token_file", OPTION_TEXT,
+     AT(admin_read_token_file), 1, 4095, NULL,
+     "File that contains the token that permits other hosts to read /admin paths, and to change "
+     "nothing."},
+    {ADMIN, "ctl-socket", "PATH", NULL, NULL, "admin.socket", OPTION_TEXT, AT(ctl_path), 1,
+     UNIX_PATH_BYTES_MAX, NULL,
+     "Unix socket of the admin server, for its user and root. off opens none. Default: "
+     "/dev/shm/ringcast-PID.ctl."},
+    {ADMIN, "metrics-host", "HOST", "0.0.0.0", NULL, "monitoring.metrics_host", OPTION_TEXT,
+     AT(metrics_host), 1, 255, NULL, "Address or name to listen on for the metrics port."},
+    {ADMIN, "metrics-port", "PORT", NULL, NULL, "monitoring.metrics_port", OPTION_NUMBER,
+     AT(metrics_port), 0, 65535, NULL,
+     "Port that serves /metrics, /livez, /readyz and /health to everybody, and nothing else. 0 "
+     "picks a free one and logs it. Default: none."},
     {ADMIN, "monitoring-enabled", "SWITCH", "yes", NULL, "monitoring.enabled", OPTION_CHOICE,
      AT(monitoring_enabled), 0, 0, options_no_yes,
      "Open the port of monitoring.metrics_port, if there is one."},
@@ -250,8 +264,6 @@ static const struct option_spec options_specs[] = {
     OPTIONS_IGNORED(NULL, "scaling.max_instances", SCALES_NOT),
     OPTIONS_IGNORED(NULL, "scaling.target_cpu_utilization", SCALES_NOT),
     OPTIONS_IGNORED(NULL, "scaling.target_memory_utilization", SCALES_NOT),
-    OPTIONS_IGNORED(NULL, "monitoring.metrics_port",
-                    "/metrics is served on the admin port; give admin.host and admin.port"),
     OPTIONS_IGNORED(NULL, "performance.connection_pool_size", POOL_IS_WHOLE),
     OPTIONS_IGNORED(NULL, "performance.pool_min", POOL_IS_WHOLE),
     OPTIONS_IGNORED(NULL, "performance.pool_max", POOL_IS_WHOLE),
@@ -298,6 +310,11 @@ const struct option_spec *options_find(const char *name, size_t name_bytes)
         }
     }
     return NULL;
+}
+
+bool options_has_metrics_port(const struct options *options)
+{
+    return options->monitoring_enabled && options->metrics_port != OPTIONS_METRICS_PORT_OFF;
 }
 
 void options_deinit(struct options *options)

@@ -26,6 +26,7 @@
 #define OPTIONS_TABLE_MAX 160
 #define OPTIONS_WARNINGS_MAX 32
 #define OPTIONS_CONNECTIONS_MAX 1000000
+#define OPTIONS_METRICS_PORT_OFF UINT32_MAX
 #define OPTIONS_ZERO_COPY_MEASURED UINT32_MAX
 
 /* Limits of the parts that the options are for; server.c asserts that they agree. */
@@ -94,6 +95,9 @@ struct options {
     uint32_t port;
     const char *admin_host;
     uint32_t admin_port;
+    const char *ctl_path; /* "off": no socket; NULL: the default one */
+    const char *metrics_host;
+    uint32_t metrics_port;       /* OPTIONS_METRICS_PORT_OFF: none */
     const char *unix_path;       /* NULL: none */
     int cpus[OPTIONS_CORES_MAX]; /* One per core; -1: not pinned. */
     uint32_t core_count;
@@ -124,10 +128,11 @@ struct options {
     const char *admin_token_file;
     int monitoring_enabled; /* 0: no, 1: yes; as is: */
     int prometheus_enabled;
-    uint32_t watchdog_seconds;    /* 0: off */
-    uint32_t ready_stale_percent; /* 0: off */
-    int log_level;                /* enum log_level */
-    int log_format;               /* 0: text, 1: json */
+    const char *admin_read_token_file; /* NULL: none */
+    uint32_t watchdog_seconds;         /* 0: off */
+    uint32_t ready_stale_percent;      /* 0: off */
+    int log_level;                     /* enum log_level */
+    int log_format;                    /* 0: text, 1: json */
 
     /* What was set and is ignored, a sentence each: for the log. */
     const char *warnings[OPTIONS_WARNINGS_MAX];
@@ -188,6 +193,7 @@ const struct option_spec *options_table(size_t *count_out);
 
 /* The index of a row of the table. */
 size_t options_row(const struct option_spec *spec);
+bool options_has_metrics_port(const struct options *options);
 
 /* The row of an option ("port"); NULL: there is none. */
 const struct option_spec *options_find(const char *name, size_t name_bytes);

@@ -165,6 +165,7 @@ int options_parse(struct options *options_out, const struct options_input *input
                   char error_out[OPTIONS_ERROR_BYTES_MAX])
 {
     struct options options = {.action = options_parse_find_action(input),
+                              .metrics_port = OPTIONS_METRICS_PORT_OFF,
                               .zero_copy_bytes = OPTIONS_ZERO_COPY_MEASURED};
     if (options.action != OPTIONS_ACTION_RUN) {
         *options_out = options;

@@ -28,6 +28,8 @@ struct admin_sources {
     struct metrics *metrics;
     const struct symbols *symbols;
     struct commands *commands;
+    struct drain_request *drain;
+    uint64_t drain_timeout_ns; /* --drain-timeout */
 };
 
 struct admin_page {

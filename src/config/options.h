@@ -90,6 +90,7 @@ struct options {
     const char *admin_host;
     uint32_t admin_port;
     const char *unix_path;       /* NULL: none */
+    const char *pid_file_path;   /* NULL: none */
     int cpus[OPTIONS_CORES_MAX]; /* One per core; -1: not pinned. */
     uint32_t core_count;
     int publisher; /* enum options_publisher */

@@ -20,9 +20,10 @@ extern int mallctl(const char *name, void *old, size_t *old_bytes, void *new, si
 
 /* ---- /admin/gc ---- */
 
-/* The command that lets each core hand back its thread's cache. */
+/* The command that lets main and each core hand back its thread's cache. */
 struct admin_memory_flush {
     struct core_mail mails[COUNTERS_CORES_MAX];
+    bool has_begun;
     bool are_posted;
 };
 
@@ -38,6 +39,10 @@ static bool admin_memory_flush_step(void *context, struct commands *commands, ui
     struct admin_memory_flush *flush = context;
     (void)now_ns;
     assert_always(commands_core_count(commands) <= COUNTERS_CORES_MAX);
+    if (!flush->has_begun) {
+        flush->has_begun = true;
+        memory_purge_thread();
+    }
     flush->are_posted = flush->are_posted || commands_post(commands, flush->mails);
     return flush->are_posted && commands_are_done(commands, flush->mails);
 }

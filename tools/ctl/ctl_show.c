@@ -2,8 +2,10 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "codec/base/check.h"
+#include "codec/base/clock.h"
 #include "codec/base/units.h"
 #include "tools/ctl/ctl_table.h"
 
@@ -114,11 +116,11 @@ void ctl_show_stats(FILE *out, size_t width, const json_t *answer)
 }
 
 static const struct ctl_column ctl_show_client_columns[] = {
-    {"session", "session", false, false},   {"name", "name", false, true},
-    {"address", "address", false, true},    {"encoding", "encoding", false, true},
-    {"subs", "subscriptions", true, false}, {"lag ms", "lag_ms", true, false},
-    {"lost", "frames_lost", true, false},   {"quality", "quality", true, false},
-    {"state", "state", false, true},        {"cause", "cause", false, false},
+    {"session", "session", false, false}, {"name", "name", false, true},
+    {"address", "address", false, true},  {"subs", "subscriptions", true, false},
+    {"lag ms", "lag_ms", true, false},    {"lost", "frames_lost", true, false},
+    {"quality", "quality", true, false},  {"state", "state", false, true},
+    {"cause", "cause", false, false},
 };
 
 void ctl_show_clients(FILE *out, size_t width, const json_t *answer)
@@ -148,17 +150,42 @@ void ctl_show_topk(FILE *out, size_t width, const json_t *answer)
                   ctl_show_client_columns, COUNT(ctl_show_client_columns));
 }
 
+/* Copies of the feeds, in which the times are how many seconds ago they were. */
+static json_t *ctl_show_feed_ages(const json_t *feeds)
+{
+    static const char *const keys[] = {"since_seconds", "last_tick_seconds"};
+    double now = (double)clock_ns(CLOCK_REALTIME) / (double)NS_PER_SECOND;
+    json_t *rows = json_array();
+    size_t index;
+    json_t *feed;
+    json_array_foreach(feeds, index, feed)
+    {
+        json_t *row = json_copy(feed);
+        for (size_t i = 0; i < COUNT(keys); i++) {
+            if (json_is_number(json_object_get(row, keys[i]))) {
+                double age = now - ctl_show_number(row, keys[i]);
+                json_object_set_new(row, keys[i], json_real(age > 0 ? age : 0));
+            }
+        }
+        json_array_append_new(rows, row);
+    }
+    return rows;
+}
+
 void ctl_show_feeds(FILE *out, size_t width, const json_t *answer)
 {
     static const struct ctl_column columns[] = {
         {"feed", "feed", false, true},
         {"state", "state", false, false},
-        {"seconds", "since_seconds", true, false},
+        {"for s", "since_seconds", true, false},
         {"ticks", "ticks", true, false},
-        {"last tick s", "last_tick_seconds", true, false},
+        {"last s ago", "last_tick_seconds", true, false},
+        {"lost", "lost", true, false},
         {"cause", "cause", false, true},
     };
-    ctl_show_rows(out, width, ctl_show_get(answer, "feeds"), "no feed", columns, COUNT(columns));
+    json_t *rows = ctl_show_feed_ages(ctl_show_get(answer, "feeds"));
+    ctl_show_rows(out, width, rows, "no feed", columns, COUNT(columns));
+    json_decref(rows);
 }
 
 /* ---- What was done ---- */

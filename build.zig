@@ -59,6 +59,7 @@ const rooms = [_]Room{
     .{ .name = "tools/load", .sees = tools_load_sees },
     .{ .name = "tools/bench", .sees = tools_bench_sees },
     .{ .name = "tools/insight", .sees = insight_sees },
+    .{ .name = "tools/ctl", .sees = ctl_sees },
 
     .{ .name = "bench", .sees = bench_sees },
 };
@@ -68,7 +69,8 @@ const tap_sees: []const []const u8 = &.{ "codec/base", "codec", "tools/common" }
 const tools_load_sees: []const []const u8 = &.{ "codec/base", "codec", "ring/io", "tools/common" };
 const tools_bench_sees: []const []const u8 = tools_load_sees ++ &[_][]const u8{"tools/load"};
 const insight_sees: []const []const u8 = &.{ "codec/base", "codec", "ring/board", "tools/common" };
-const bench_sees: []const []const u8 = src_sees ++ &[_][]const u8{ "feeds/sim", "feeds/replay", "feeds/venue", "feeds/ingest", "tools/common", "tools/tap", "tools/load", "tools/bench", "tools/insight", "libringcast", "bench" };
+const ctl_sees: []const []const u8 = &.{ "codec/base", "codec", "ring/board", "tools/common", "tools/insight" };
+const bench_sees: []const []const u8 = src_sees ++ &[_][]const u8{ "feeds/sim", "feeds/replay", "feeds/venue", "feeds/ingest", "tools/common", "tools/tap", "tools/load", "tools/bench", "tools/insight", "tools/ctl", "libringcast", "bench" };
 const tests_see: []const []const u8 = bench_sees ++ &[_][]const u8{"tests"};
 
 // Libraries: the rooms that are linked together.
@@ -77,13 +79,13 @@ const ring = Library{ .name = "ring", .rooms = &.{ "ring/board", "ring/io", "rin
 const board = Library{ .name = "board", .rooms = &.{"ring/board"} };
 const feeds = Library{ .name = "feeds", .rooms = &.{ "feeds", "feeds/sim", "feeds/replay", "feeds/venue", "feeds/ingest" } };
 const src = Library{ .name = "src", .rooms = &.{ "src", "src/base", "src/command", "src/config", "src/access", "src/record", "src/market", "src/request", "src/symbols", "src/session", "src/admin" } };
-const tools = Library{ .name = "tools", .rooms = &.{ "tools/common", "tools/tap", "tools/load", "tools/bench", "tools/insight" } };
-const insight = Library{ .name = "insight", .rooms = &.{ "tools/insight", "tools/common" } };
+const tools = Library{ .name = "tools", .rooms = &.{ "tools/common", "tools/tap", "tools/load", "tools/bench", "tools/insight", "tools/ctl" } };
+const insight = Library{ .name = "insight", .rooms = &.{ "tools/ctl", "tools/insight", "tools/common" } };
 const publish = Library{ .name = "publish", .rooms = &.{"libringcast"} };
 const bench = Library{ .name = "bench", .rooms = &.{"bench"} };
 
 const programs = [_]Program{
-    .{ .name = "ringcast", .main = "src/main.c", .sees = src_sees ++ &[_][]const u8{"tools/insight"}, .links = &.{ src, feeds, insight, ring, codec } },
+    .{ .name = "ringcast", .main = "src/main.c", .sees = src_sees ++ &[_][]const u8{ "tools/insight", "tools/ctl" }, .links = &.{ src, feeds, insight, ring, codec } },
     .{ .name = "ringcast-tap", .main = "tools/tap/tap_main.c", .sees = tap_sees ++ &[_][]const u8{"tools/tap"}, .links = &.{ tools, codec } },
     .{ .name = "ringcast-echo", .main = "tools/echo/echo_main.c", .sees = ring_sees, .links = &.{ ring, codec } },
     .{ .name = "ringcast-bench", .main = "tools/bench/bench_main.c", .sees = tools_bench_sees ++ &[_][]const u8{"tools/bench"}, .links = &.{ tools, ring, codec } },

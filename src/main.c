@@ -1,7 +1,8 @@
 /*
  * main: sets the broadcaster up, waits for signals, and takes it down again.
  *
- * `ringcast WORD` runs one of the commands instead: help, or stat (tools/insight).
+ * `ringcast WORD` runs one of the commands instead: help, stat (tools/insight), ctl or health
+ * (tools/ctl).
  *
  * Set-up is a table of steps (server.h); each builds on those before it and says in one line what
  * went wrong. main_close() takes down whatever has been set up, in the opposite order.
@@ -41,7 +42,10 @@
 #include "src/market/staleness_watch.h"
 #include "src/server.h"
 #include "src/server_admin.h"
+#include "src/server_pid_file.h"
 #include "src/server_record.h"
+#include "tools/ctl/ctl_command.h"
+#include "tools/ctl/health_command.h"
 #include "tools/insight/stat_command.h"
 
 #define MAIN_DRAIN_INTERVAL_MS 100 /* how often the log is written */
@@ -66,6 +70,8 @@ static const struct {
     int (*run)(int argc, char **argv); /* argv[0] is the word; returns the exit code */
 } main_commands[] = {
     {"stat", "show what a running server does, once a second", stat_command},
+    {"ctl", "ask a running server, or let it do something: ringcast ctl --help", ctl_command},
+    {"health", "whether a running server is well, for probes", health_command},
     {"help", "explain a topic or an option: ringcast help [TOPIC|OPTION]", main_help},
 };
 #define MAIN_COMMAND_COUNT (sizeof main_commands / sizeof main_commands[0])
@@ -113,14 +119,18 @@ static void main_print_help(FILE *out)
 static int main_help(int argc, char **argv)
 {
     char text[OPTIONS_ERROR_BYTES_MAX];
-    if (argc == 1) {
-        main_print_help(stdout);
-    } else if (argc > 2) {
+    if (argc > 2) {
         log_say(STDERR_FILENO, "ringcast: help takes one topic or option\n");
         return SERVER_EXIT_USAGE;
-    } else if (strcmp(argv[1], "stat") == 0) {
-        char *words[] = {argv[1], (char *)(uintptr_t) "--help", NULL};
-        return stat_command(2, words);
+    }
+    for (size_t i = 0; i + 1 < MAIN_COMMAND_COUNT; i++) { /* The last is help itself. */
+        if (argc == 2 && strcmp(argv[1], main_commands[i].word) == 0) {
+            char *words[] = {argv[1], (char *)(uintptr_t) "--help", NULL};
+            return main_commands[i].run(2, words);
+        }
+    }
+    if (argc == 1) {
+        main_print_help(stdout);
     } else if (options_help_print_topic(stdout, argv[1], text) < 0) {
         log_say(STDERR_FILENO, "ringcast: %s\n", text);
         return SERVER_EXIT_USAGE;
@@ -226,6 +236,7 @@ static server_step *const main_open_steps[] = {
     server_create_commands,
     server_start_admin,
     main_open_signals,
+    server_write_pid_file,
     server_start_threads,
     NULL,
 };
@@ -307,6 +318,9 @@ static bool main_wait(struct server *server, int timeout_ms)
         return false;
     }
     bool ends = info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM;
+    if (ends && server->signal_ns == 0) {
+        server->signal_ns = clock_ns(CLOCK_MONOTONIC);
+    }
     log_write(ends ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "SIG%s received%s",
               sigabbrev_np((int)info.ssi_signo),
               ends ? "" : ": it is ignored; SIGTERM ends the server");
@@ -359,7 +373,7 @@ static bool main_await_threads(struct server *server)
     return !stop && atomic_load(&server->ended_count) == 0;
 }
 
-/* Returns when a signal has come or a thread has ended by itself. */
+/* Returns when a signal or a request to drain has come, or a thread has ended by itself. */
 static void main_run(struct server *server)
 {
     bool stop = false;
@@ -369,9 +383,13 @@ static void main_run(struct server *server)
     main_greet(server);
     server->tick_ns = clock_ns(CLOCK_MONOTONIC);
     main_sample_channels(server, server->tick_ns);
-    while (!stop && atomic_load(&server->ended_count) == 0) {
+    while (!stop && !server->drain.is_made && atomic_load(&server->ended_count) == 0) {
         stop = main_wait(server, MAIN_DRAIN_INTERVAL_MS);
         main_tick(server);
+    }
+    if (server->drain.is_made) {
+        log_write(LOG_LEVEL_INFO, "an operator asked the server to drain");
+        (void)main_wait(server, MAIN_STOP_INTERVAL_MS); /* The answer leaves. */
     }
 }
 
@@ -382,6 +400,7 @@ _Noreturn static void main_exit_now(struct server *server, enum log_level level,
 {
     log_write(level, "%s", why);
     counters_file_remove(&server->counters_file);
+    pid_file_remove(&server->pid_file);
     sockets_unlink(&server->sockets);
     log_flush();
     _exit(SERVER_EXIT_FAILED);
@@ -391,7 +410,7 @@ _Noreturn static void main_exit_now(struct server *server, enum log_level level,
 static void main_wait_stopping(struct server *server)
 {
     bool is_signalled = main_wait(server, MAIN_STOP_INTERVAL_MS);
-    if (is_signalled && clock_ns(CLOCK_MONOTONIC) - server->stop_ns > MAIN_SAME_SIGNAL_NS) {
+    if (is_signalled && clock_ns(CLOCK_MONOTONIC) - server->signal_ns > MAIN_SAME_SIGNAL_NS) {
         main_exit_now(server, LOG_LEVEL_WARNING, "second signal received: ending at once");
     }
 }
@@ -401,15 +420,17 @@ static void main_wait_stopping(struct server *server)
 static void main_drain(struct server *server)
 {
     assert_always(server->stop_ns != 0);
-    uint64_t end_ns = server->stop_ns + server->options.drain_timeout_ns;
+    uint64_t timeout_ns =
+        server->drain.is_made ? server->drain.timeout_ns : server->options.drain_timeout_ns;
+    uint64_t end_ns = server->stop_ns + timeout_ns;
     uint32_t conn_count = atomic_load(&server->conn_count);
     metrics_set_state(server->metrics, METRICS_DRAINING);
     control_set_state(server->control, LAYOUT_ENDS);
-    if (server->options.drain_timeout_ns == 0 || conn_count == 0) {
+    if (timeout_ns == 0 || conn_count == 0) {
         return;
     }
     log_write(LOG_LEVEL_INFO, "draining: %u clients are notified, and closed within %.1f s",
-              conn_count, (double)server->options.drain_timeout_ns / (double)NS_PER_SECOND);
+              conn_count, (double)timeout_ns / (double)NS_PER_SECOND);
     for (uint32_t i = 0; i < server->core_count; i++) {
         core_drain(server->cores[i], end_ns);
     }
@@ -463,6 +484,7 @@ static void main_close(struct server *server)
         control_set_state(server->control, LAYOUT_ENDED);
     }
     server_destroy(server);
+    pid_file_close(&server->pid_file);
     if (server->signal_fd >= 0) {
         close(server->signal_fd);
     }
@@ -473,6 +495,7 @@ static int main_serve(struct server *server)
     server->signal_fd = -1;
     sockets_init(&server->sockets);
     server->counters_file.fd = -1;
+    server->pid_file.fd = -1;
     server->exit_status = SERVER_EXIT_FAILED;
     int error = main_run_steps(server, main_prepare_steps);
     if (error == 0 && server->options.check_config) {

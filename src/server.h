@@ -21,8 +21,10 @@
 #include "ring/core/core.h"
 #include "src/access/token.h"
 #include "src/admin/watchdog.h"
+#include "src/command/drain_request.h"
 #include "src/config/options.h"
 #include "src/descriptors.h"
+#include "src/pid_file.h"
 #include "src/sockets.h"
 #include "src/symbols/symbols.h"
 
@@ -69,6 +71,7 @@ struct server {
     struct admin *admin;
 
     struct sockets sockets;
+    struct pid_file pid_file;
 
     _Atomic uint32_t conn_count; /* shared by the cores, like: */
     _Atomic uint32_t place_count;
@@ -82,9 +85,11 @@ struct server {
     _Atomic bool failed;          /* one of them with an error */
 
     /* main's own. */
-    int signal_fd;     /* -1: none */
-    uint64_t tick_ns;  /* when the metrics took their last sample */
-    uint64_t stop_ns;  /* when the end began, by the first signal mostly */
+    int signal_fd;      /* -1: none */
+    uint64_t tick_ns;   /* when the metrics took their last sample */
+    uint64_t stop_ns;   /* when the end began, by the first signal mostly */
+    uint64_t signal_ns; /* when the first signal came that ends it; 0: none has */
+    struct drain_request drain;
     bool has_commands; /* that wait for main */
 };
 

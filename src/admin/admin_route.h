@@ -28,6 +28,8 @@ struct admin_sources {
     const struct symbols *symbols;
     struct commands *commands;
     const struct options *options; /* main's: to be read by a command */
+    struct drain_request *drain;
+    uint64_t drain_timeout_ns; /* --drain-timeout */
 };
 
 struct admin_page {

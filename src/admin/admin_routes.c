@@ -12,6 +12,8 @@
 #include "codec/sbe_schema.h"
 #include "ring/board/counters_threads.h"
 #include "src/admin/admin_config.h"
+#include "src/admin/admin_control.h"
+#include "src/admin/admin_memory.h"
 #include "src/admin/admin_pages.h"
 #include "src/admin/admin_stale.h"
 #include "src/admin/admin_symbols.h"
@@ -195,6 +197,26 @@ static const struct admin_route admin_rows[] = {
      ADMIN_READ,
      admin_page_stats_and_threads},
     {{"/admin/feeds", "the feeds and their states, as JSON"}, "GET", ADMIN_READ, admin_page_feeds},
+    {{"/admin/gc", "give memory that is not needed back to the kernel"},
+     "POST",
+     ADMIN_WRITE,
+     admin_memory_purge},
+    {{"/admin/gc-stats", "what the memory is used for, as JSON"},
+     "GET",
+     ADMIN_READ,
+     admin_memory_show},
+    {{"/admin/loglevel", "the lowest level that is logged"},
+     "GET",
+     ADMIN_READ,
+     admin_control_show_level},
+    {{"/admin/loglevel", "change it: {\"level\":\"DEBUG\"}"},
+     "POST",
+     ADMIN_WRITE,
+     admin_control_set_level},
+    {{"/admin/drain", "close the clients one by one and end, as SIGTERM does"},
+     "POST",
+     ADMIN_WRITE,
+     admin_control_drain},
 };
 #define ADMIN_ROW_COUNT (sizeof admin_rows / sizeof admin_rows[0])
 

@@ -83,6 +83,11 @@ static const struct option_spec options_specs[] = {
      0, 3600 * 1000, NULL,
      "Apply the lag policy of a client that is further behind than this. 0 applies it only when "
      "the log has overwritten frames that the client still needs."},
+    {SERVING, "pid-file", "PATH", NULL, NULL, "pid_file", OPTION_TEXT, AT(pid_file_path), 1, 4000,
+     NULL,
+     "Write the process ID to this file once the server listens, and lock the file. A second "
+     "server "
+     "with the same file does not start."},
     {FEEDS | COMMON, "feed", "SPEC", "sim:symbols=25,types=quote+trade+bar+depth", NULL, "feeds",
      OPTION_FEEDS, AT(feeds), 0, OPTIONS_FEEDS_MAX, NULL,
      "Source of ticks: NAME or NAME:key=value,key=value. This option may be given up to 16 times."},

@@ -99,6 +99,7 @@ struct options {
     const char *metrics_host;
     uint32_t metrics_port;       /* OPTIONS_METRICS_PORT_OFF: none */
     const char *unix_path;       /* NULL: none */
+    const char *pid_file_path;   /* NULL: none */
     int cpus[OPTIONS_CORES_MAX]; /* One per core; -1: not pinned. */
     uint32_t core_count;
     int publisher; /* enum options_publisher */

@@ -7,7 +7,8 @@ import unittest
 
 from server import CHECKOUT, program, run
 
-TOOLS = ("ringcast-bench", "ringcast-tap", "ringcast-stat")
+TOOLS = ("ringcast-bench", "ringcast-tap", "ringcast-stat", "ringcast-ctl")
+COMMANDS = {"ringcast-stat": ["ringcast", "stat"], "ringcast-ctl": ["ringcast", "ctl", "stats"]}
 
 
 def read(name):
@@ -16,7 +17,7 @@ def read(name):
 
 class Manuals(unittest.TestCase):
     def helped(self, name):
-        words = ["ringcast", "stat"] if name == "ringcast-stat" else [name]
+        words = COMMANDS.get(name, [name])
         result = run([program(words[0]), *words[1:], "--help"])
         self.assertEqual(result.returncode, 0, result.stderr)
         found = re.findall(r"^  +(?:-(\w), )? *--([a-z-]+)", result.stdout, re.M)
@@ -54,6 +55,18 @@ class Manuals(unittest.TestCase):
         for _, option in self.helped("ringcast-stat"):
             self.assertIn(f"--{option}", page)
 
+    def test_the_page_and_the_manual_of_ctl_name_all_commands_and_options(self):
+        page, manual = read("ctl.md"), read("ringcast-ctl.1")
+        commands = re.findall(r"^  (\w+) +\w", run([program("ringcast"), "ctl", "--help"]).stdout, re.M)
+        self.assertGreater(len(commands), 10)
+        for command in commands:
+            self.assertRegex(page, rf"(?m)^\| `{command}\b", command)
+            self.assertRegex(manual, rf"(?m)^\.It Cm {command}\b", command)
+            text = run([program("ringcast"), "ctl", command, "--help"]).stdout
+            for option in re.findall(r"^  +(?:-\w, )? *--([a-z-]+)", text, re.M):
+                self.assertIn(f"--{option}", page)
+                self.assertIn(f"Fl \\-{option}" if option != "socket" else "\\-socket", manual, option)
+
 
 class Server(unittest.TestCase):
     """`ringcast help`, its page and its manual."""
@@ -86,7 +99,8 @@ class Server(unittest.TestCase):
         self.assertEqual(self.help("help"), self.help("--help"))
         self.assertEqual(self.help("-h"), self.help("--help"))
         self.assertEqual(self.help("--help", "access"), self.help("help", "access"))
-        self.assertEqual(self.help("help", "stat"), self.help("stat", "--help"))
+        for command in ("stat", "ctl", "health"):
+            self.assertEqual(self.help("help", command), self.help(command, "--help"))
         self.assertEqual(self.help("help", "port"), self.help("help", "--port"))
 
     def test_an_unknown_topic_is_refused_with_the_nearest_and_the_list(self):

@@ -12,6 +12,7 @@ STARTS = {
     "src/main.c": r"server_fail\(-?\w+, |log_say\(STDERR_FILENO,\s*",
     "src/server.c": r"server_fail\(-?\w+, |sizeof what, |log_write\(LOG_LEVEL_ERROR,\s*|char text\[192\];\s*snprintf\(text, sizeof text, |"
                     r"\"core %u: ",
+    "src/pid_file.c": r"snprintf\(error_out, error_bytes,\s*|pid_file_fail\(-?\w+, path, ",
     "src/check_config.c": r"snprintf\((?:error_out|words), \w+(?: words)?,\s*",
     "src/admin/admin.c": r"snprintf\(error_out, error_bytes,\s*",
     "ring/io/engine_uring.c": r"words = ",

@@ -27,6 +27,7 @@ struct admin_pages_file {
 };
 struct admin_pages_file admin_pages_index(void);
 struct admin_pages_file admin_pages_play(void);
+struct admin_pages_file admin_pages_ui(void);
 
 /* The list of paths: the index page for browsers, or text. */
 char *admin_pages_write_index(const struct admin_pages_path *paths, size_t count,

@@ -111,6 +111,7 @@ GATES = {
     "flood": (Gate("p99_ratio", "p99 of sim's lateness beside a producer that floods, of that without it", 2.0,
                    1.0),),
     "idle": (Gate("core_share", "share of a core, 10 000 silent clients", 0.03),),
+    "idle20": (Gate("core_share", "share of a core, 10 000 silent clients with 20 symbols each", 0.03),),
     "memory": (Gate("bytes_per_connection", "bytes of user memory per idle subscribed connection", 272,
                     256),),
 }

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Clients that wait on a closed market: idler.py PORT COUNT
+"""Clients that wait on a closed market: idler.py PORT COUNT [SYMBOLS EACH]
 
-Connects COUNT clients, each subscribed to all quotes and trades, and prints "ready". The clients read
-everything and answer pings. For each line on standard input it prints as JSON how many are connected,
+Connects COUNT clients, each subscribed to all quotes and trades, or to the quotes of EACH of the symbols
+S0000 and so on, of which there are SYMBOLS. It prints "ready". The clients read everything and answer
+pings. For each line on standard input it prints as JSON how many are connected,
 and how many HEARTBEATs and bytes they have received.
 """
 import json
@@ -14,9 +15,6 @@ import sys
 
 import leaver
 
-SUBSCRIBE = json.dumps({"type": "SUBSCRIBE",
-                        "data": {"symbols": ["*"], "data_types": ["quote", "trade"],
-                                 "snapshot": False}}).encode()
 PONG = b"\x8a\x88\0\0\0\0"  # 8 bytes follow, masked with zeros
 
 
@@ -61,15 +59,28 @@ class Idler:
         self.head = head[begin + size:]
 
 
+def subscribe(symbols, data_types):
+    return json.dumps({"type": "SUBSCRIBE", "data": {"symbols": symbols, "data_types": data_types,
+                                                     "snapshot": False}}).encode()
+
+
+def requests(count, symbols=0, each=0):
+    """The request of each client: the first has the first symbols, the second the next, around and around."""
+    if symbols == 0:
+        return [subscribe(["*"], ["quote", "trade"])] * count
+    return [subscribe([f"S{(client * each + i) % symbols:04}" for i in range(each)], ["quote"])
+            for client in range(count)]
+
+
 def main():
-    port, count = map(int, sys.argv[1:])
+    port, count, *symbols = map(int, sys.argv[1:])
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    leaver.SUBSCRIBE = SUBSCRIBE
+    wanted = requests(count, *symbols)
     waits = selectors.DefaultSelector()
     idlers, gone = [], 0
     while len(idlers) < count:
-        for connection in leaver.connect(port, min(leaver.AT_ONCE, count - len(idlers))):
+        for connection in leaver.connect(port, wanted[len(idlers):][:leaver.AT_ONCE]):
             idlers.append(Idler(connection))
             waits.register(connection, selectors.EVENT_READ, idlers[-1])
         for key, _ in waits.select(0):

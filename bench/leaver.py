@@ -21,7 +21,9 @@ CLOSE = b"\x88\x82\0\0\0\0\x03\xe8"  # 1000; masked with zeros
 
 
 def text_frame(payload):
-    return b"\x81" + bytes([0x80 | len(payload)]) + bytes(4) + payload
+    size = len(payload)
+    length = bytes([0x80 | size]) if size < 126 else b"\xfe" + size.to_bytes(2, "big")
+    return b"\x81" + length + bytes(4) + payload
 
 
 def read_until(client, mark):
@@ -33,13 +35,14 @@ def read_until(client, mark):
         data += piece
 
 
-def connect(port, count):
+def connect(port, requests):
+    """A client for each request."""
     clients = []
-    for first in range(0, count, AT_ONCE):
+    for first in range(0, len(requests), AT_ONCE):
         some = []
-        for _ in range(min(AT_ONCE, count - first)):
+        for request in requests[first:first + AT_ONCE]:
             some.append(socket.create_connection(("127.0.0.1", port)))
-            some[-1].sendall(HELLO + text_frame(SUBSCRIBE))
+            some[-1].sendall(HELLO + text_frame(request))
         for client in some:
             read_until(client, b"SUBSCRIBED")
         clients += some
@@ -67,7 +70,7 @@ def main():
     port, count = map(int, sys.argv[1:])
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    clients = connect(port, count)
+    clients = connect(port, [SUBSCRIBE] * count)
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     print("ready", flush=True)
     if sys.stdin.readline():

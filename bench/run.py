@@ -18,6 +18,7 @@
   bench/run.py stalled      clients that do not read, beside those that do
   bench/run.py leave        half of 10 000 clients leave at once, beside those that stay
   bench/run.py idle         10 000 clients with "*" on a closed market
+  bench/run.py idle20       the same with 20 symbols each
   bench/run.py memory       user memory per connection
   bench/run.py deflate      books of 2 KiB, compressed against plain
   bench/run.py snapshots    10 000 clients subscribe to a book of 5 levels at once
@@ -538,46 +539,61 @@ def closed_market(setup, symbols):
     return ["--feed", f"replay:path={path}"]
 
 
-def idle(setup):
+def idle_round(setup, connections, interval, options, idler_arguments):
+    """An interval of silence, after an interval of silence."""
+    with Server(setup, "ringcast", room(connections) + options) as server:
+        idler = subprocess.Popen(
+            ["taskset", "-c", str(setup.load_cpu), sys.executable,
+             os.path.join(harness.BENCH_DIR, "idler.py"), str(server.port), str(connections),
+             *map(str, idler_arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+        def state():
+            idler.stdin.write("?\n")
+            idler.stdin.flush()
+            return {**json.loads(idler.stdout.readline()), "cpu": server.cpu_seconds(),
+                    "core": harness.core_times(setup.server_cpu), "time": time.monotonic(),
+                    "turns": server.metric("ringcast_turns_total")}
+
+        try:
+            if idler.stdout.readline() != "ready\n":
+                raise SystemExit("bench/idler.py: its clients could not connect")
+            time.sleep(interval + 2)
+            before = state()
+            time.sleep(interval)
+            after = state()
+        finally:
+            idler.kill()
+            idler.wait()
+    busy, whole = (after["core"][i] - before["core"][i] for i in (0, 1))
+    seconds = after["time"] - before["time"]
+    return {"core_share": (after["cpu"] - before["cpu"]) / seconds, "core_busy_share": busy / whole,
+            "turns_per_second": (after["turns"] - before["turns"]) / seconds,
+            "connected": after["connected"],
+            **{key: after[key] - before[key] for key in ("heartbeats", "bytes")}}
+
+
+def idle(setup, name="idle", each=0):
     """Half a minute of silence, after half a minute of silence: each client is pinged once, and gets
-    one HEARTBEAT."""
+    one HEARTBEAT. each: the symbols of a client; 0: all of them."""
     connections = setup.connections or (200 if setup.small else 10000)
     symbols = 10 if setup.small else 1000
     interval = 3 if setup.small else 30
-    feed = closed_market(setup, symbols) + ["--heartbeat-interval", str(interval)]
+    options = closed_market(setup, symbols) + ["--heartbeat-interval", str(interval)]
     reports = []
-    for _ in range(1 if setup.small else 3):
-        with Server(setup, "ringcast", room(connections) + feed) as server:
-            idler = subprocess.Popen(
-                ["taskset", "-c", str(setup.load_cpu), sys.executable,
-                 os.path.join(harness.BENCH_DIR, "idler.py"), str(server.port), str(connections)],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-            def state():
-                idler.stdin.write("?\n")
-                idler.stdin.flush()
-                return json.loads(idler.stdout.readline())
-
-            try:
-                if idler.stdout.readline() != "ready\n":
-                    raise SystemExit("bench/idler.py: its clients could not connect")
-                time.sleep(interval + 2)
-                before, cpu = state(), server.cpu_seconds()
-                begin = time.monotonic()
-                time.sleep(interval)
-                share = (server.cpu_seconds() - cpu) / (time.monotonic() - begin)
-                after = state()
-            finally:
-                idler.kill()
-                idler.wait()
-        reports.append({"core_share": share, "connected": after["connected"],
-                        **{key: after[key] - before[key] for key in ("heartbeats", "bytes")}})
-        print(f"  {reports[-1]}")
-    share = statistics.median(report["core_share"] for report in reports)
+    for _ in range(1 if setup.small else min(3, setup.rounds)):
+        reports.append(idle_round(setup, connections, interval, options, [symbols, each] if each else []))
+        print(f"  {reports[-1]}", flush=True)
+    figures = {key: statistics.median(report[key] for report in reports)
+               for key in ("core_share", "core_busy_share", "turns_per_second")}
     connected = min(report["connected"] for report in reports)
     print(f"  {connected} of {connections} clients stayed connected")
-    return judge("idle", setup, {"connections": connections, "symbols": symbols,
-                                 "core_share": share, "rounds": reports}, connected == connections)
+    return judge(name, setup, {"connections": connections, "symbols": symbols, **figures,
+                               "rounds": reports}, connected == connections)
+
+
+def idle20(setup):
+    """As idle; each client has 20 symbols of its own."""
+    return idle(setup, "idle20", 20)
 
 
 def memory(setup):
@@ -787,8 +803,8 @@ def flood(setup):
 
 
 SCENARIOS = {f.__name__: f for f in (fanout, steered, unix, scale, burst, saturation, sparse, connect,
-                                     latency, encodings, cores, stalled, leave, idle, memory, deflate,
-                                     snapshots, attacks, flood)}
+                                     latency, encodings, cores, stalled, leave, idle, idle20, memory,
+                                     deflate, snapshots, attacks, flood)}
 
 
 def main():

@@ -59,22 +59,28 @@ def with_palette(png):
                      b"IDAT" + zlib.compress(data, 9), b"IEND"))
 
 
+def set_size(browser, height):
+    browser.call("Emulation.setDeviceMetricsOverride", width=1280, height=height, deviceScaleFactor=1, mobile=False)
+    browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "light"}])
+
+
+def save(browser, name):
+    picture = base64.b64decode(browser.call("Page.captureScreenshot", format="png")["data"])
+    (ROOT / "docs" / name).write_bytes(with_palette(picture))
+
+
 def main():
     browser = Browser()
     try:
         with Server(has_default_feed=True, port=8765) as server:
-            browser.call("Emulation.setDeviceMetricsOverride", width=1280, height=1240, deviceScaleFactor=1,
-                         mobile=False)
-            browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme",
-                                                                  "value": "light"}])
+            set_size(browser, 1240)
             wait_until(lambda: '"rate":null' not in server.admin("/symbols")[2], 60)
             browser.open(f"http://127.0.0.1:{server.admin_port}/play?" + "&".join(f"s={key}" for key in KEYS))
             wait_until(lambda: browser.evaluate("document.readyState === 'complete' && "
                                                 "location.pathname === '/play'"), 60)
             if not wait_until(lambda: browser.evaluate(IS_COMPLETE), 60):
                 return "play_screenshot: the page did not show all parts within a minute"
-            picture = base64.b64decode(browser.call("Page.captureScreenshot", format="png")["data"])
-            (ROOT / "docs/play.png").write_bytes(with_palette(picture))
+            save(browser, "play.png")
     finally:
         browser.close()
     return 0

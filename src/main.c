@@ -294,11 +294,11 @@ static void main_greet(const struct server *server)
     sockets_reach(&server->sockets.admin, look);
     log_say(STDOUT_FILENO,
             "Watch ticks:  zig-out/bin/ringcast-tap ws://%s --symbols 000001.SZ --types quote\n"
-            "In a browser: http://%s/play\n"
+            "In a browser: http://%s/play (ticks), http://%s/admin/ui (the server)\n"
             "Look inside:  curl http://%s/ (lists /health, /stats, /metrics and others)\n"
             "See options:  zig-out/bin/ringcast --help\n"
             "Stop:         Ctrl-C\n",
-            watch, look, look);
+            watch, look, look, look);
 }
 
 /* Waits for a signal or a command at most timeout_ms; the log is written meanwhile. Returns whether

@@ -24,6 +24,9 @@ static const char admin_pages_index_text[] = {
 static const char admin_pages_play_text[] = {
 #embed "pages/play.html"
 };
+static const char admin_pages_ui_text[] = {
+#embed "pages/ui.html"
+};
 /* clang-format on */
 
 #define ADMIN_PAGES_BYTES(name) sizeof name
@@ -35,11 +38,15 @@ __asm__(".section .rodata\n"
         "admin_pages_index_text_end: .byte 0\n"
         "admin_pages_play_text: .incbin \"src/admin/pages/play.html\"\n"
         "admin_pages_play_text_end: .byte 0\n"
+        "admin_pages_ui_text: .incbin \"src/admin/pages/ui.html\"\n"
+        "admin_pages_ui_text_end: .byte 0\n"
         ".previous\n");
 extern const char admin_pages_index_text[];
 extern const char admin_pages_index_text_end[];
 extern const char admin_pages_play_text[];
 extern const char admin_pages_play_text_end[];
+extern const char admin_pages_ui_text[];
+extern const char admin_pages_ui_text_end[];
 
 #define ADMIN_PAGES_BYTES(name) (size_t)(name##_end - name)
 
@@ -59,6 +66,15 @@ struct admin_pages_file admin_pages_play(void)
         .text = admin_pages_play_text,
         .bytes = ADMIN_PAGES_BYTES(admin_pages_play_text),
         .connects_to = "'self' ws: wss:",
+    };
+}
+
+struct admin_pages_file admin_pages_ui(void)
+{
+    return (struct admin_pages_file){
+        .text = admin_pages_ui_text,
+        .bytes = ADMIN_PAGES_BYTES(admin_pages_ui_text),
+        .connects_to = "'self'",
     };
 }
 

@@ -33,6 +33,7 @@ struct admin_pages_file {
 };
 struct admin_pages_file admin_pages_index(void);
 struct admin_pages_file admin_pages_play(void);
+struct admin_pages_file admin_pages_ui(void);
 
 /* A list of paths: the index page for browsers, or text. */
 char *admin_pages_write_index(const struct admin_pages_line *lines, size_t count,

@@ -148,9 +148,8 @@ static void admin_page_schema(struct admin_page *page)
     }
 }
 
-static void admin_page_play(struct admin_page *page)
+static void admin_page_html(struct admin_page *page, struct admin_pages_file file)
 {
-    struct admin_pages_file file = admin_pages_play();
     page->status = MHD_HTTP_OK;
     page->content_type = "text/html; charset=utf-8";
     page->policy = admin_pages_policy(&file);
@@ -159,6 +158,16 @@ static void admin_page_play(struct admin_page *page)
     if (page->body != NULL) {
         memcpy(page->body, file.text, file.bytes);
     }
+}
+
+static void admin_page_play(struct admin_page *page)
+{
+    admin_page_html(page, admin_pages_play());
+}
+
+static void admin_page_ui(struct admin_page *page)
+{
+    admin_page_html(page, admin_pages_ui());
 }
 
 static void admin_page_index(struct admin_page *page);
@@ -170,6 +179,7 @@ static const struct admin_route admin_rows[] = {
      "GET",
      ADMIN_OPEN,
      admin_page_play},
+    {{"/admin/ui", "a page with the state of this server"}, "GET", ADMIN_OPEN, admin_page_ui},
     {{"/symbols", "the symbols that clients can subscribe to, as JSON"},
      "GET",
      ADMIN_OPEN,

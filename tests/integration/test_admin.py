@@ -93,7 +93,7 @@ class Admin(ServerTestCase):
         self.assertEqual(re.findall(r'<a href="([^"]*)">', page), paths)
 
     def test_a_page_loads_nothing_and_runs_only_what_is_in_it(self):
-        for path, connects_to in (("/", None), ("/play", "'self' ws: wss:")):
+        for path, connects_to in (("/", None), ("/play", "'self' ws: wss:"), ("/admin/ui", "'self'")):
             with self.subTest(path):
                 _, headers, page = self.server.admin(path, headers={"Accept": "text/html"})
                 self.assertEqual(headers["Content-Type"], "text/html; charset=utf-8")

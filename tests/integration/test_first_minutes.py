@@ -74,7 +74,8 @@ class FirstMinutes(ServerTestCase):
                 stdout=greeting, stderr=subprocess.DEVNULL, env=clean_environment({"NEWCOMER_TO_RINGCAST": "1"}))
             self.addCleanup(reap, process)
         urls = re.findall(r"http://\S+", text or "")
-        self.assertEqual([re.sub(r":\d+/", ":N/", url) for url in urls], ["http://127.0.0.1:N/play", "http://127.0.0.1:N/"])
+        self.assertEqual([re.sub(r":\d+/", ":N/", url) for url in urls],
+                         [f"http://127.0.0.1:N/{path}" for path in ("play", "admin/ui", "")])
         for url in urls:
             with urllib.request.urlopen(url, timeout=SECONDS) as answer:
                 self.assertEqual(answer.status, 200)

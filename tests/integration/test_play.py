@@ -5,62 +5,16 @@ import signal
 import unittest
 import urllib.parse
 
-from browser import Browser
-from server import Server, wait_until
+from browser import PageTestCase
 from test_examples import Relay
 
 MARKET = "sim:symbols=20,rate=1000,types=quote+trade+bar+depth"
-SECONDS = 60
-WATCH = """
-addEventListener('securitypolicyviolation',
-  (event) => (window.faults ??= []).push(`policy: ${event.violatedDirective}`));
-addEventListener('error', (event) => (window.faults ??= []).push(event.message));
-addEventListener('unhandledrejection', (event) => (window.faults ??= []).push(`${event.reason}`));
-"""
 
 
-class Play(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.browser = Browser()
-        cls.addClassCleanup(cls.browser.close)
-        cls.browser.call("Page.enable")
-        cls.browser.call("Page.addScriptToEvaluateOnNewDocument", source=WATCH)
-
-    def server(self, *options, **settings):
-        server = Server(*options, **settings).start()
-        self.addCleanup(server.kill)
-        return server
-
+class Play(PageTestCase):
     def open(self, server, *keys, **query):
         pairs = [("s", key) for key in keys] + list(query.items())
-        self.browser.open(f"http://127.0.0.1:{server.admin_port}/play?{urllib.parse.urlencode(pairs)}")
-        self.wait_for("document.readyState === 'complete' && location.pathname === '/play'")
-        self.addCleanup(lambda: self.assertEqual(self.js("window.faults ?? []"), []))
-
-    def js(self, expression):
-        return self.browser.evaluate(expression)
-
-    def text(self, name):
-        return self.js(f"document.getElementById('{name}')?.textContent ?? ''")
-
-    def rows(self, name):
-        return self.js(f"[...document.querySelectorAll('#{name} tr')].map("
-                       "row => [...row.cells].map(cell => cell.textContent))")
-
-    def wait_for(self, condition):
-        """condition: of Python, or an expression of the page."""
-        holds = condition if callable(condition) else lambda: self.js(condition)
-        if not wait_until(holds, SECONDS, step=0.1):
-            self.fail((condition, self.text("state"), self.text("hint"), self.text("checksum"),
-                       self.rows("quotes"), self.text("messages")[:3000]))
-
-    def wait_for_text(self, name, pattern):
-        self.wait_for(lambda: re.search(pattern, self.text(name)))
-
-    def click(self, selector):
-        self.wait_for(f"document.querySelector(`{selector}`) !== null")
-        self.js(f"document.querySelector(`{selector}`).click()")
+        self.open_page(server, f"/play?{urllib.parse.urlencode(pairs)}")
 
     def subscribe(self, key):
         self.click(f'#symbols button[value="{key}"]')
@@ -165,19 +119,11 @@ class Play(unittest.TestCase):
         server = self.server("--feed", MARKET)
         self.open(server, *(f"{symbol}@{kind}" for symbol in ("000001.SZ", "600519.SH")
                             for kind in ("quote", "trade", "bar", "depth")))
-        self.addCleanup(self.browser.call, "Emulation.clearDeviceMetricsOverride")
-        self.addCleanup(self.browser.call, "Emulation.setEmulatedMedia", features=[])
-        self.browser.call("Emulation.setDeviceMetricsOverride", width=400, height=800,
-                          deviceScaleFactor=1, mobile=False)
+        self.set_width(400)
         self.wait_for_text("checksum", "right")
         self.wait_for(lambda: self.rows("bars") and self.rows("trades") and self.rows("quotes"))
-        self.assertEqual(self.js("innerWidth"), 400)
         self.assertLessEqual(self.js("document.documentElement.scrollWidth"), 400)
-        ground = "getComputedStyle(document.body).backgroundColor"
-        for scheme, colour in (("light", "rgb(255, 255, 255)"), ("dark", "rgb(13, 17, 23)")):
-            self.browser.call("Emulation.setEmulatedMedia", features=[
-                {"name": "prefers-color-scheme", "value": scheme}])
-            self.wait_for(f"{ground} === '{colour}'")
+        self.assert_follows_colour_schemes()
         self.assertEqual(self.js(  # Each field of input has a name for a screen reader.
             "[...document.querySelectorAll('input, select, textarea')].filter("
             "field => field.labels.length === 0).length"), 0)

@@ -23,6 +23,7 @@
 #include "src/admin/watchdog.h"
 #include "src/config/options.h"
 #include "src/descriptors.h"
+#include "src/server_roll.h"
 #include "src/sockets.h"
 #include "src/symbols/symbols.h"
 
@@ -65,6 +66,7 @@ struct server {
     struct token_table admin_tokens; /* one, or none */
     struct watchdog watchdog;
     struct commands *commands;
+    struct server_roll roll;
     struct admin *admin;
 
     struct sockets sockets;

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "src/admin/admin_pages.h"
+#include "src/base/roll.h"
 
 #define ADMIN_BODY_BYTES_MAX 4096 /* of a request */
 
@@ -28,6 +29,7 @@ struct admin_sources {
     struct metrics *metrics;
     const struct symbols *symbols;
     struct commands *commands;
+    struct roll_desk roll;
 };
 
 struct admin_page {

@@ -11,9 +11,12 @@
 #include "codec/base/version.h"
 #include "codec/sbe_schema.h"
 #include "ring/board/counters_threads.h"
+#include "src/admin/admin_clients.h"
+#include "src/admin/admin_kick.h"
 #include "src/admin/admin_pages.h"
 #include "src/admin/admin_stale.h"
 #include "src/admin/admin_symbols.h"
+#include "src/admin/admin_topk.h"
 #include "src/admin/metrics.h"
 #include "src/admin/prometheus.h"
 #include "src/admin/stats.h"
@@ -159,6 +162,18 @@ static const struct admin_route admin_rows[] = {
      "GET",
      ADMIN_OPEN,
      admin_page_schema},
+    {{"/admin/clients", "the clients: lag, losses, quality; sorted, filtered, in pages"},
+     "GET",
+     ADMIN_READ,
+     admin_clients},
+    {{"/admin/topk", "the symbols with the most frames, and the clients that are behind"},
+     "GET",
+     ADMIN_READ,
+     admin_topk},
+    {{"/admin/kick", "POST: closes clients, by session, name or address"},
+     "POST",
+     ADMIN_WRITE,
+     admin_kick},
 };
 #define ADMIN_ROW_COUNT (sizeof admin_rows / sizeof admin_rows[0])
 

@@ -63,8 +63,9 @@ static void clients_are_sorted_by_each_key_both_ways(void **state)
     assert_string_equal(sorted(ADMIN_ROLL_LOST, false), "0-1 1-4 1-2 0-3");
     rows[3].bytes_sent = 9;
     assert_string_equal(sorted(ADMIN_ROLL_BYTES, true), "1-4 0-1 0-3 1-2");
-    rows[0].connected_ns = 1;
-    assert_string_equal(sorted(ADMIN_ROLL_CONNECTED, false), "0-3 1-2 1-4 0-1");
+    rows[0].opened_ns = 1;
+    assert_string_equal(sorted(ADMIN_ROLL_CONNECTED, false), "0-1 0-3 1-2 1-4");
+    assert_string_equal(sorted(ADMIN_ROLL_CONNECTED, true), "0-3 1-2 1-4 0-1");
     rows[3].subscription_count = 20;
     rows[1].subscription_count = 10;
     assert_string_equal(sorted(ADMIN_ROLL_SUBSCRIPTIONS, true), "1-4 1-2 0-1 0-3");

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "codec/base/check.h"
+#include "codec/base/clock.h"
 #include "codec/base/units.h"
 #include "src/base/quality.h"
 #include "src/market/encoders.h"
@@ -138,7 +139,7 @@ static int admin_roll_compare_key(const struct roll_row *left, const struct roll
     case ADMIN_ROLL_BYTES:
         return admin_roll_compare_numbers(left->bytes_sent, right->bytes_sent);
     case ADMIN_ROLL_CONNECTED:
-        return admin_roll_compare_numbers(left->connected_ns, right->connected_ns);
+        return admin_roll_compare_numbers(right->opened_ns, left->opened_ns);
     case ADMIN_ROLL_QUALITY:
         return admin_roll_compare_numbers(admin_roll_badness(right), admin_roll_badness(left));
     default:
@@ -239,7 +240,7 @@ static json_t *admin_roll_number(uint64_t number, bool is_known)
     return is_known ? json_integer((json_int_t)number) : json_null();
 }
 
-static json_t *admin_roll_row(const struct roll_row *row)
+static json_t *admin_roll_row(const struct roll_row *row, uint64_t now_ns)
 {
     static const char *const states[] = {
         [ROLL_STREAMING] = "streaming",
@@ -248,6 +249,7 @@ static json_t *admin_roll_row(const struct roll_row *row)
     };
     char session[ADMIN_ROLL_SESSION_BYTES_MAX];
     char address[ADMIN_ROLL_ADDRESS_BYTES_MAX];
+    uint64_t open_ns = now_ns > row->opened_ns ? now_ns - row->opened_ns : 0;
     admin_roll_session(row, session);
     admin_roll_address(row, address);
     assert_always(row->encoding < CORE_ENCODINGS_MAX);
@@ -262,9 +264,8 @@ static json_t *admin_roll_row(const struct roll_row *row)
         "frames_conflated", (json_int_t)row->frames_conflated, "bytes_sent",
         admin_roll_number(row->bytes_sent, row->has_bytes), "round_trip_us",
         admin_roll_number(row->round_trip_us, row->round_trip_us != 0), "connected_seconds",
-        (double)(row->connected_ns / NS_PER_MS) / 1000, "state", states[row->state], "cause",
-        row->cause, "quality",
-        admin_roll_number((uint64_t)row->quality, row->quality != QUALITY_UNKNOWN));
+        (double)(open_ns / NS_PER_MS) / 1000, "state", states[row->state], "cause", row->cause,
+        "quality", admin_roll_number((uint64_t)row->quality, row->quality != QUALITY_UNKNOWN));
 }
 
 json_t *admin_roll_show(struct admin_page *page, struct roll *roll, uint32_t first, uint32_t count)
@@ -277,10 +278,11 @@ json_t *admin_roll_show(struct admin_page *page, struct roll *roll, uint32_t fir
     if (!roll->with_details && shown.picked_count > 0 && !admin_roll_run(page, &shown)) {
         return NULL;
     }
+    uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
     json_t *rows = json_array();
     for (uint32_t i = 0; i < shown.picked_count; i++) {
         if (roll->with_details || shown.picked[i]->is_there) {
-            json_array_append_new(rows, admin_roll_row(shown.picked[i]));
+            json_array_append_new(rows, admin_roll_row(shown.picked[i], now_ns));
         }
     }
     return rows;

@@ -40,7 +40,7 @@ struct roll_row {
     uint32_t conn;
     uint64_t frames_sent, frames_lost, frames_conflated;
     uint64_t lag_frames, lag_ms;
-    uint64_t connected_ns;
+    uint64_t opened_ns;  /* CLOCK_MONOTONIC */
     uint64_t bytes_sent; /* with has_bytes */
     struct ip_address address;
     uint16_t port; /* 0: what a proxy says has none */

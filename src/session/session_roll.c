@@ -56,7 +56,7 @@ static void session_roll_write_lag(struct core *core, struct roll_row *row)
 }
 
 static void session_roll_write_row(struct session_roll *self, struct core *core, uint32_t conn,
-                                   const struct core_conn_stats *stats)
+                                   const struct core_conn_stats *stats, uint64_t now_ns)
 {
     struct sessions *sessions = self->sessions;
     const struct session *session = session_of(sessions, conn);
@@ -74,7 +74,7 @@ static void session_roll_write_row(struct session_roll *self, struct core *core,
         .frames_sent = stats->frames_sent,
         .frames_lost = stats->frames_lost,
         .frames_conflated = stats->frames_conflated,
-        .connected_ns = stats->open_ns,
+        .opened_ns = now_ns - stats->open_ns,
         .encoding = (uint8_t)stats->encoding,
         .state = (uint8_t)session_roll_states[stats->state],
         .quality = quality->number == (uint32_t)session->number ? (int8_t)quality_score(quality)
@@ -135,7 +135,7 @@ static void session_roll_visit_conn(struct session_roll *self, struct core *core
     if (self->roll->round == ROLL_SAMPLE) {
         session_roll_sample(self, core, conn, &stats, now_ns);
     } else {
-        session_roll_write_row(self, core, conn, &stats);
+        session_roll_write_row(self, core, conn, &stats, now_ns);
     }
 }
 

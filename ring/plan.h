@@ -82,8 +82,9 @@ enum lag_cause {
 /* How far a conn is behind in the log; at least so far, when the log has passed it. */
 struct core_lag {
     bool is_behind;
-    uint64_t bytes; /* of the log, for any client */
-    uint64_t ms;    /* age of the oldest frame that it has not been sent */
+    uint64_t bytes;  /* of the log, for any client; */
+    uint64_t frames; /* and the same in frames */
+    uint64_t ms;     /* age of the oldest frame that it has not been sent */
     enum lag_cause cause;
     uint32_t round_trip_us; /* as the kernel has it; 0: not known */
 };

@@ -357,6 +357,7 @@ static void main_tick(struct server *server)
         main_count_run_delays(server);
         main_sample_channels(server, now_ns);
         metrics_tick(server->metrics, now_ns);
+        server_roll_tick(server, now_ns);
     }
 }
 

@@ -25,6 +25,7 @@
 #include "src/config/options.h"
 #include "src/descriptors.h"
 #include "src/pid_file.h"
+#include "src/server_roll.h"
 #include "src/sockets.h"
 #include "src/symbols/symbols.h"
 
@@ -68,6 +69,7 @@ struct server {
     struct token_table admin_read_tokens; /* the same */
     struct watchdog watchdog;
     struct commands *commands;
+    struct server_roll roll;
     struct admin *admin;
 
     struct sockets sockets;

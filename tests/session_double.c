@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ring/board/frame_log.h"
+#include "ring/core/core_conn.h"
 #include "src/market/channel_rates.h"
 
 struct core *core;
@@ -362,6 +363,23 @@ void core_conn_lag(struct core *self, uint32_t conn, struct core_lag *lag_out)
     }
 }
 
+/* As a Unix-domain socket. */
+bool core_conn_sent(struct core *self, uint32_t conn, struct core_sent *sent_out)
+{
+    (void)self, (void)conn;
+    *sent_out = (struct core_sent){0};
+    return false;
+}
+
+uint32_t core_channel_subscribers(const struct core *self, uint32_t channel)
+{
+    uint32_t count = 0;
+    for (uint32_t conn = 0; conn < CONNS; conn++) {
+        count += self->subs[conn][channel].on;
+    }
+    return count;
+}
+
 /* Every channel of the table, in turns. */
 uint32_t core_conn_channels(struct core *self, uint32_t conn, uint32_t *turn,
                             uint32_t *channels_out, uint32_t max)
@@ -386,6 +404,9 @@ void core_conn_stats(struct core *self, uint32_t conn, struct core_conn_stats *s
     *stats_out =
         (struct core_conn_stats){.frames_sent = 5, .frames_lost = 2, .frames_conflated = 1};
     stats_out->frames_sent += self->frames_sent;
+    stats_out->state = self->is_closing[conn] ? CORE_CONN_ENDING
+                       : self->is_behind      ? CORE_CONN_BLOCKED
+                                              : CORE_CONN_STREAMING;
     for (uint32_t group = 0; group < CORE_GROUPS_MAX; group++) {
         stats_out->subscription_count += self->groups[conn][group].on;
     }

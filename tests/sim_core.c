@@ -18,6 +18,7 @@
 
 #include "codec/base/bytes.h"
 #include "codec/base/check.h"
+#include "ring/core/core_conn.h"
 #include "ring/core/core_state.h"
 #include "ring/fan/puller.h"
 #include "tests/sim_world.h"

@@ -99,11 +99,15 @@ struct core_counters {
     counter closed_silent;   /* 4109 */
     counter closed_idle;     /* 4114 */
     counter closed_drain;    /* 4201 */
+    counter closed_kicked;   /* by POST /admin/kick: 4115, or the code given */
     counter closed_protocol; /* 1002, 1007, 1009 and 4005 */
     counter closed_token;    /* 4001, 4003, 4101, 4113 */
     counter closed_rate;     /* 4111 */
     counter closed_reset;    /* by the peer or an error, without a Close frame */
-    counter subscriptions;   /* gauge */
+    counter quality_good;    /* gauge: connections by quality (src/base/quality.h) */
+    counter quality_fair;
+    counter quality_poor;
+    counter subscriptions; /* gauge */
     counter messages_in;
     counter messages_refused;    /* over the rate, or without a token: ERROR 111 and 101 */
     counter messages_held;       /* that took more than one slice, see core_hold */

@@ -274,14 +274,6 @@ void core_conn_peer(struct core *core, uint32_t conn, char text_out[CORE_PEER_TE
 /* The same in numbers; may be a system call. If the peer has left: the address ::. */
 void core_conn_source(struct core *core, uint32_t conn, struct core_source *source_out);
 
-struct core_conn_stats {
-    uint64_t frames_sent, frames_lost, frames_conflated;
-    uint32_t subscription_count; /* exact ones and groups */
-    uint32_t round_trip_us;      /* of the last ping; 0: not known */
-    uint32_t encoding;           /* enum core_encoding_number */
-};
-void core_conn_stats(struct core *core, uint32_t conn, struct core_conn_stats *stats_out);
-
 uint32_t core_index(const struct core *core);
 
 #endif

@@ -1,4 +1,6 @@
 /* One connection: its words, its work, its numbers. */
+#include "ring/core/core_conn.h"
+
 #include <arpa/inet.h>
 #include <linux/tcp.h>
 #include <stdio.h>
@@ -163,18 +165,71 @@ uint32_t core_conn_channels(struct core *core, uint32_t index, uint32_t *place,
     return count;
 }
 
+static enum core_conn_state core_conn_state(const struct link *link,
+                                            const struct subscriber *subscriber)
+{
+    if (link->stage != LINK_STREAMING) {
+        return CORE_CONN_ENDING;
+    }
+    if (link->flow != LINK_CLEAR) {
+        return CORE_CONN_BLOCKED;
+    }
+    return subscriber->mode == SUBSCRIBER_PUSHED ? CORE_CONN_STREAMING : CORE_CONN_CATCHING_UP;
+}
+
+static uint32_t core_missed_pongs(const struct core *core, const struct link *link)
+{
+    bool is_due = stamp_age_ns(link->asked, core->time.now_ns) >= CORE_PONG_NS;
+    return link->missed_pongs - (link->missed_pongs > 0 && !is_due ? 1 : 0);
+}
+
 void core_conn_stats(struct core *core, uint32_t index, struct core_conn_stats *stats_out)
 {
     const struct subscriber *subscriber = core_subscriber(core, index);
+    const struct link *link = core_link(core, index);
     *stats_out = (struct core_conn_stats){
         .frames_sent = subscriber->frames_sent,
         .frames_lost = fan_frames_lost(&core->fan, subscriber),
         .frames_conflated = fan_frames_conflated(&core->fan, subscriber),
         .subscription_count =
             subscriber->sub_count + (uint32_t)__builtin_popcount(subscriber->group_mask),
-        .round_trip_us = core_link(core, index)->round_trip_us,
+        .round_trip_us = link->round_trip_us,
         .encoding = subscriber->encoding,
+        .missed_pongs = core_missed_pongs(core, link),
+        .state = core_conn_state(link, subscriber),
+        .open_ns = core->time.now_ns - (link->opened << STAMP_SHIFT),
+        .blocked_ns = link_blocked_ns(&core->links, link),
     };
+}
+
+bool core_conn_sent(struct core *core, uint32_t index, struct core_sent *sent_out)
+{
+    struct tcp_info info;
+    *sent_out = (struct core_sent){0};
+    if (!link_ask_kernel(core_link(core, index), &info)) {
+        return false;
+    }
+    *sent_out = (struct core_sent){
+        .bytes = info.tcpi_bytes_sent - info.tcpi_bytes_retrans,
+        .segments = info.tcpi_data_segs_out,
+        .segments_again = info.tcpi_total_retrans,
+    };
+    return true;
+}
+
+uint32_t core_channel_subscribers(const struct core *core, uint32_t channel)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < core->fan.encoding_count; i++) {
+        const struct fan_stream *stream = &core->fan.streams[i];
+        const struct fan_channel *known = &stream->channels[channel];
+        uint64_t lists = known->last_seq == 0 ? 0 : stream->group_lists_used;
+        count += stream->subs.channels[channel].count;
+        for (lists &= fan_lists_of_group(known->group); lists != 0; lists &= lists - 1) {
+            count += stream->group_lists[__builtin_ctzll(lists)].count;
+        }
+    }
+    return count;
 }
 
 bool core_conn_is_current(struct core *core, uint32_t index)

@@ -50,6 +50,7 @@ void lag_measure(struct fan *fan, const struct subscriber *subscriber, struct co
     if (index < stream->position) {
         lag_out->is_behind = true;
         lag_out->bytes = lag_bytes(stream, index);
+        lag_out->frames = stream->position - index;
         lag_out->ms = lag_behind_ns(fan, frame_log_desc(stream->log, index)->ts_pub_ns) / NS_PER_MS;
     }
     frame_log_pin_again(stream->log, fan->reader, pinned);

@@ -45,13 +45,23 @@ void link_enter_flow(struct links *links, struct link *link, enum link_flow next
     assert_always((link_next_flows[link->flow] & (1u << next)) != 0);
     assert_always(link->stage != LINK_FREE && link->stage != LINK_DRAINING);
     if (next == LINK_BLOCKED) {
+        struct link_backlog *backlog = links_backlog(links, link);
         counter_add(&links->counters->conns_blocked, 1);
         links->flow_ns -= links->now_ns;
+        backlog->blocked_ns = (link->was_blocked ? backlog->blocked_ns : 0) - links->now_ns;
+        link->was_blocked = true;
     } else if (link->flow == LINK_BLOCKED) {
         counter_add(&links->counters->conns_blocked, (uint64_t)-1);
         links->flow_ns += links->now_ns;
+        links_backlog(links, link)->blocked_ns += links->now_ns;
     }
     link->flow = (uint8_t)next;
+}
+
+uint64_t link_blocked_ns(const struct links *links, const struct link *link)
+{
+    uint64_t blocked_ns = link->was_blocked ? links_backlog(links, link)->blocked_ns : 0;
+    return blocked_ns + (link->flow == LINK_BLOCKED ? links->now_ns : 0);
 }
 
 /* ---- Operations ---- */

@@ -82,6 +82,7 @@ struct link {
     bool is_refused : 1; /* or served a document: counted as that, when it ends nowhere else */
     bool was_pinged : 1;
     bool is_draining : 1; /* Its client has the notice of a drain. */
+    bool was_blocked : 1; /* Its backlog has how long. */
     uint8_t missed_pongs : 2;
     uint16_t close_code;
     union {
@@ -117,6 +118,7 @@ struct link_backlog {
     uint32_t protocol_mask;
     struct ws_deflate_terms deflate;
     struct out_chain unread; /* While link->has_unread: received, and not read yet. */
+    uint64_t blocked_ns;     /* With link->was_blocked: as links_blocked_ns() has the sum of all. */
 };
 
 /* What is read of a request that is not complete. */
@@ -154,6 +156,8 @@ void link_queue_frame(struct links *links, struct link *link, enum ws_opcode opc
                       const void *payload, size_t payload_bytes);
 /* Has what is queued sent. */
 void link_mark_ready(struct links *links, struct link *link);
+/* How long its socket has been full, up to now. */
+uint64_t link_blocked_ns(const struct links *links, const struct link *link);
 /* After something of what waited was sent. */
 void link_on_sent(struct links *links, struct link *link);
 /* The socket takes nothing more just now. progress: something was sent. */

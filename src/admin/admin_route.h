@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "src/admin/admin_pages.h"
+#include "src/base/roll.h"
 
 #define ADMIN_BODY_BYTES_MAX 4096 /* of a request */
 #define ADMIN_CLIENT_BYTES_MAX 64 /* of "192.0.2.1:5123", "unix:pid=4711,uid=0" */
@@ -30,6 +31,7 @@ struct admin_sources {
     const struct options *options; /* main's: to be read by a command */
     struct drain_request *drain;
     uint64_t drain_timeout_ns; /* --drain-timeout */
+    struct roll_desk roll;
 };
 
 struct admin_page {

@@ -11,12 +11,15 @@
 #include "codec/base/version.h"
 #include "codec/sbe_schema.h"
 #include "ring/board/counters_threads.h"
+#include "src/admin/admin_clients.h"
 #include "src/admin/admin_config.h"
 #include "src/admin/admin_control.h"
+#include "src/admin/admin_kick.h"
 #include "src/admin/admin_memory.h"
 #include "src/admin/admin_pages.h"
 #include "src/admin/admin_stale.h"
 #include "src/admin/admin_symbols.h"
+#include "src/admin/admin_topk.h"
 #include "src/admin/metrics.h"
 #include "src/admin/prometheus.h"
 #include "src/admin/stats.h"
@@ -227,6 +230,18 @@ static const struct admin_route admin_rows[] = {
      "POST",
      ADMIN_WRITE,
      admin_control_drain},
+    {{"/admin/clients", "the clients: lag, losses, quality; sorted, filtered, in pages"},
+     "GET",
+     ADMIN_READ,
+     admin_clients},
+    {{"/admin/topk", "the symbols with the most frames, and the clients that are behind"},
+     "GET",
+     ADMIN_READ,
+     admin_topk},
+    {{"/admin/kick", "POST: closes clients, by session, name or address"},
+     "POST",
+     ADMIN_WRITE,
+     admin_kick},
 };
 #define ADMIN_ROW_COUNT (sizeof admin_rows / sizeof admin_rows[0])
 

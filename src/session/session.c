@@ -58,8 +58,10 @@ int sessions_create(struct sessions **sessions_out, const struct session_options
     sessions->watchers = calloc(sessions->slab_count, sizeof *sessions->watchers);
     sessions->jobs = calloc(sessions->slab_count, sizeof *sessions->jobs);
     sessions->urls = calloc(sessions->slab_count, sizeof *sessions->urls);
+    sessions->qualities = calloc(sessions->slab_count, sizeof *sessions->qualities);
     if (sessions->slab == NULL || sessions->watchers == NULL || sessions->jobs == NULL ||
-        sessions->urls == NULL || recoder_create(&sessions->recoder, options->channels) < 0 ||
+        sessions->urls == NULL || sessions->qualities == NULL ||
+        recoder_create(&sessions->recoder, options->channels) < 0 ||
         session_books_create(sessions) < 0 || session_heartbeat_create(sessions) < 0 ||
         (options->compression && ws_inflate_create(&sessions->inflate, false) < 0)) {
         sessions_destroy(sessions);
@@ -99,6 +101,7 @@ void sessions_destroy(struct sessions *sessions)
     free(sessions->watchers);
     free(sessions->jobs);
     free(sessions->urls);
+    free(sessions->qualities);
     ws_inflate_destroy(sessions->inflate);
     recoder_destroy(sessions->recoder);
     session_books_destroy(sessions);

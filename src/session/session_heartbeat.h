@@ -11,6 +11,7 @@
 #ifndef RINGCAST_SRC_SESSION_HEARTBEAT_H
 #define RINGCAST_SRC_SESSION_HEARTBEAT_H
 
+#include "ring/core/core_conn.h"
 #include "src/request/request.h"
 #include "src/session/session_state.h"
 

@@ -13,6 +13,7 @@
 #include "codec/md.h"
 #include "ring/core/core.h"
 #include "src/base/log_crowd.h"
+#include "src/base/quality.h"
 #include "src/request/reply.h"
 #include "src/session/session_options.h"
 #include "src/session/session_use.h"
@@ -54,6 +55,7 @@ struct sessions {
     uint32_t slab_count;
     struct session *slab;           /* by connection */
     struct session_client *clients; /* by connection; NULL: no access control */
+    struct quality *qualities;      /* session_roll, by connection */
     uint64_t audit_full_ns;         /* session_client: see rate_take() */
     uint32_t audit_skipped;
     struct access_desk desk; /* when there is access control */

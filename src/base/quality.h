@@ -1,0 +1,70 @@
+/*
+ * quality: how well a connection has done in the last minute, as a number from 0 to 100.
+ *
+ * About every QUALITY_INTERVAL_NS what it has counted is compared with the sample before. Each of
+ * four faults then costs points: as many as its row of the table has when it is as bad as the row
+ * says, or worse, and in proportion when it is less. The score is 100 minus the mean of the
+ * last QUALITY_SAMPLES costs.
+ *
+ * | fault | costs at most | when |
+ * | --- | --- | --- |
+ * | its socket was full | QUALITY_BLOCKED_POINTS | QUALITY_BLOCKED_SHARE of the time |
+ * | frames were lost | QUALITY_LOST_POINTS | QUALITY_LOST_SHARE of those due |
+ * | segments were retransmitted | QUALITY_AGAIN_POINTS | QUALITY_AGAIN_SHARE of those sent |
+ * | pongs were missed | QUALITY_PONG_POINTS | QUALITY_PONGS in a row |
+ *
+ * Owner    The caller. Threads: one at a time.
+ * Memory   40 bytes for each connection.
+ * Source   docs/metrics.md, "Quality of connections".
+ */
+#ifndef RINGCAST_SRC_QUALITY_H
+#define RINGCAST_SRC_QUALITY_H
+
+#include <stdint.h>
+
+#include "codec/base/units.h"
+
+#define QUALITY_INTERVAL_NS (20 * NS_PER_SECOND)
+#define QUALITY_SAMPLES 3
+#define QUALITY_SHORTEST_NS NS_PER_SECOND /* What was counted in less time says too little. */
+
+#define QUALITY_BLOCKED_POINTS 40
+#define QUALITY_LOST_POINTS 30
+#define QUALITY_AGAIN_POINTS 15
+#define QUALITY_PONG_POINTS 15
+#define QUALITY_BLOCKED_SHARE 0.5
+#define QUALITY_LOST_SHARE 0.1
+#define QUALITY_AGAIN_SHARE 0.1
+#define QUALITY_PONGS 2
+
+#define QUALITY_UNKNOWN (-1)
+#define QUALITY_GOOD 80 /* and more; less than QUALITY_FAIR is poor */
+#define QUALITY_FAIR 50
+
+/* Since the connection was opened; missed_pongs: just now. */
+struct quality_counts {
+    uint64_t blocked_ns;
+    uint64_t frames_sent, frames_lost;
+    uint32_t segments, segments_again; /* 0: not known */
+    uint32_t missed_pongs;
+};
+
+/* One connection. All 0: none yet. */
+struct quality {
+    uint64_t sampled_ns;
+    uint32_t
+        number; /* of the session, to tell it from the one before; like the counts: low digits */
+    uint32_t blocked_ms;
+    uint32_t frames_sent, frames_lost;
+    uint32_t segments, segments_again;
+    uint8_t costs[QUALITY_SAMPLES]; /* the newest first */
+    uint8_t cost_count;
+};
+
+/* Another session has the connection, which was opened then. */
+void quality_begin(struct quality *quality, uint32_t number, uint64_t opened_ns);
+void quality_sample(struct quality *quality, const struct quality_counts *counts, uint64_t now_ns);
+/* 0 to 100; QUALITY_UNKNOWN: there is no sample yet. */
+int quality_score(const struct quality *quality);
+
+#endif

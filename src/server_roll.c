@@ -1,0 +1,56 @@
+#include "src/server_roll.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "src/base/quality.h"
+#include "src/server.h"
+
+#define SERVER_ROLL_SPARE 1024 /* rows for clients that come during a round */
+
+static bool server_roll_step(void *context, struct commands *commands, uint64_t now_ns)
+{
+    struct server_round *round = context;
+    (void)now_ns;
+    return commands_post(commands, round->mails) && commands_are_done(commands, round->mails);
+}
+
+static void server_roll_begin(const struct server *server, struct server_round *round,
+                              struct roll *roll)
+{
+    *round = (struct server_round){.command = {.step = server_roll_step, .context = round}};
+    for (uint32_t i = 0; i < server->core_count; i++) {
+        round->parts[i] = (struct session_roll){.sessions = server->sessions[i], .roll = roll};
+        round->mails[i] =
+            (struct core_mail){.work = session_roll_work, .context = &round->parts[i]};
+    }
+}
+
+int server_roll_run(void *context, struct roll *roll)
+{
+    struct server *server = context;
+    struct server_round round;
+    if (roll->round == ROLL_LIST) {
+        roll->capacity = atomic_load(&server->conn_count) + SERVER_ROLL_SPARE;
+        roll->rows = calloc(roll->capacity, sizeof *roll->rows);
+        if (roll->rows == NULL) {
+            return -ENOMEM;
+        }
+    }
+    server_roll_begin(server, &round, roll);
+    return commands_call(server->commands, &round.command);
+}
+
+void server_roll_tick(struct server *server, uint64_t now_ns)
+{
+    struct server_roll *self = &server->roll;
+    bool is_busy = self->has_sampled && !self->round.command.is_done;
+    if (is_busy || now_ns - self->sampled_ns < QUALITY_INTERVAL_NS) {
+        return;
+    }
+    self->sampled_ns = now_ns;
+    self->has_sampled = true;
+    self->samples.round = ROLL_SAMPLE;
+    server_roll_begin(server, &self->round, &self->samples);
+    commands_submit(server->commands, &self->round.command);
+}

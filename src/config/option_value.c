@@ -306,7 +306,7 @@ static int option_value_store(const struct option_value *value, struct options *
 {
     void *target = (char *)options + value->spec->offset;
     assert_always(value->spec->offset < sizeof *options);
-    switch ((enum option_kind)(value->spec->kind & ~OPTION_SECRET)) {
+    switch ((enum option_kind)(value->spec->kind & ~(OPTION_SECRET | OPTION_LIVE))) {
     case OPTION_FLAG:
         return option_value_flag(value, target);
     case OPTION_ACTION: /* options_find_action() has seen it. */

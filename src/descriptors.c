@@ -20,6 +20,15 @@ uint64_t descriptors_raise(uint64_t needed)
     return limit.rlim_max != RLIM_INFINITY && limit.rlim_max < needed ? limit.rlim_max : 0;
 }
 
+/* The rest answers those that find no place: a twentieth, at least one, at most 64. */
+static uint32_t descriptors_places(uint32_t client_count, uint32_t connections_max)
+{
+    uint32_t spare_count = 1 + client_count / 20;
+    spare_count = spare_count < DESCRIPTORS_SPARE_MAX ? spare_count : DESCRIPTORS_SPARE_MAX;
+    uint32_t place_count = client_count > spare_count ? client_count - spare_count : client_count;
+    return place_count < connections_max ? place_count : connections_max;
+}
+
 int descriptors_share(uint64_t limit, uint64_t own_count, uint32_t connections_max,
                       struct descriptors_share *share_out)
 {
@@ -44,10 +53,12 @@ int descriptors_share(uint64_t limit, uint64_t own_count, uint32_t connections_m
     assert_always(admin_count < rest);
     share_out->admin_count = (uint32_t)admin_count;
     share_out->client_count = (uint32_t)(rest - admin_count);
-    log_write(LOG_LEVEL_WARNING,
-              "the limit of open files is %" PRIu64
-              ": the server accepts %u clients at a time instead of --max-connections %u, and "
-              "further clients wait; raise it with ulimit -n, or with LimitNOFILE= of systemd",
-              limit, share_out->client_count, connections_max);
+    share_out->place_count = descriptors_places(share_out->client_count, connections_max);
+    log_write(
+        LOG_LEVEL_WARNING,
+        "the limit of open files is %" PRIu64
+        ": the server serves %u clients at a time instead of --max-connections %u, and "
+        "further clients receive 503; raise it with ulimit -n, or with LimitNOFILE= of systemd",
+        limit, share_out->place_count, connections_max);
     return 0;
 }

@@ -13,9 +13,12 @@
 /* Raises the limit as far as it may be. Returns it where it is less than needed, otherwise 0. */
 uint64_t descriptors_raise(uint64_t needed);
 
+#define DESCRIPTORS_SPARE_MAX 64 /* that only answer 503 */
+
 struct descriptors_share {
     uint32_t admin_count;
-    uint32_t client_count; /* 0: as many as are configured */
+    uint32_t client_count; /* open at a time; 0: as many as are configured */
+    uint32_t place_count; /* of these, served; the others are answered 503 and closed. 0 likewise */
 };
 
 /* Sets aside the server's own: its rings, the admin server's, those of producers, and those of

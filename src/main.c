@@ -42,6 +42,7 @@
 #include "src/market/staleness_watch.h"
 #include "src/server.h"
 #include "src/server_admin.h"
+#include "src/server_guard.h"
 #include "src/server_pid_file.h"
 #include "src/server_record.h"
 #include "tools/ctl/ctl_command.h"
@@ -231,6 +232,7 @@ static server_step *const main_prepare_steps[] = {
 static server_step *const main_open_steps[] = {
     server_measure_sends,
     server_open_sockets,
+    server_create_guard,
     server_create_cores,
     server_record_start,
     server_create_commands,
@@ -358,6 +360,7 @@ static void main_tick(struct server *server)
         main_sample_channels(server, now_ns);
         metrics_tick(server->metrics, now_ns);
         server_roll_tick(server, now_ns);
+        server_guard_tick(server, now_ns);
     }
 }
 
@@ -384,6 +387,7 @@ static void main_run(struct server *server)
     main_greet(server);
     server->tick_ns = clock_ns(CLOCK_MONOTONIC);
     main_sample_channels(server, server->tick_ns);
+    server_guard_tick(server, server->tick_ns);
     while (!stop && !server->drain.is_made && atomic_load(&server->ended_count) == 0) {
         stop = main_wait(server, MAIN_DRAIN_INTERVAL_MS);
         main_tick(server);

@@ -24,6 +24,7 @@
 #include "src/check_config.h"
 #include "src/command/command.h"
 #include "src/descriptors.h"
+#include "src/guard/guard.h"
 #include "src/market/channel_rates.h"
 #include "src/market/channels.h"
 #include "src/market/publisher.h"
@@ -342,6 +343,8 @@ static int server_create_core(struct server *server, uint32_t index)
         .conn_count_max = server->options.connections_max,
         .conn_count = &server->conn_count,
         .place_count = &server->place_count,
+        .place_count_max = server->descriptors.place_count,
+        .pressure = guard_pressure(server->guard),
         .open_count_max = server->descriptors.client_count,
         .heartbeat_interval_ns = server->options.heartbeat_interval_ns,
         .idle_timeout_ns = server->options.idle_timeout_ns,
@@ -433,6 +436,7 @@ int server_start_admin(struct server *server)
         .log = encodings_json_log(server->encodings),
         .epoch = server->epoch,
         .watchdog = &server->watchdog,
+        .guard = server->guard,
         .log_memory = server_log_memory(server),
         .connections_max = server->options.connections_max,
         .client_port = server->sockets.clients.port,
@@ -458,7 +462,8 @@ int server_start_admin(struct server *server)
                     .options = &server->options,
                     .drain = &server->drain,
                     .drain_timeout_ns = server->options.drain_timeout_ns,
-                    .roll = {server_roll_run, server}},
+                    .roll = {server_roll_run, server},
+                    .guard = server->guard},
         .counters = server->counters,
         .connections_max = server->descriptors.admin_count,
         .tokens = &server->admin_tokens,
@@ -543,6 +548,7 @@ void server_destroy(struct server *server)
     for (uint32_t i = 0; i < server->core_count; i++) {
         core_destroy(server->cores[i]);
     }
+    guard_destroy(server->guard);
     for (uint32_t i = 0; i < COUNTERS_CORES_MAX && server->sessions[i] != NULL; i++) {
         sessions_destroy(server->sessions[i]);
     }

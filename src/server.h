@@ -63,6 +63,7 @@ struct server {
     struct publisher *publisher;
     struct access *access;
     struct publish_access *publish_access;
+    struct guard *guard;
     struct metrics *metrics;
     struct keyed_hash key;                /* of the hash tables */
     struct token_table admin_tokens;      /* one, or none */

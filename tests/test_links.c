@@ -43,7 +43,7 @@ static int set_up(void **state)
     const struct links_options options = {
         .link_count = LINKS,
         .encoding_count = 1,
-        .conn_count_max = LINKS,
+        .place_count_max = LINKS,
         .message_bytes_max = LINK_HEAD_BYTES_MAX,
         .out_pool_bytes = OUT_POOL_BYTES_TOUCHED,
         .site = &site,

@@ -16,6 +16,7 @@
 #include "src/admin/host.h"
 #include "src/admin/prometheus.h"
 #include "src/admin/stats.h"
+#include "src/guard/guard.h"
 #include "tests/emulator.h"
 
 static struct counters *counters;
@@ -23,6 +24,7 @@ static struct frame_log *frame_log;
 static struct metrics *metrics;
 static struct feed_table feeds;
 static struct watchdog watchdog;
+static struct guard *guard;
 static _Atomic uint32_t refused_count;
 
 static int set_up(void **state)
@@ -39,6 +41,7 @@ static int set_up(void **state)
                                             .reader_count = 2};
     assert_int_equal(counters_open(&counters, -1, 2), 0);
     assert_int_equal(frame_log_create(&frame_log, &log_options), 0);
+    assert_int_equal(guard_create(&guard), 0);
     struct watchdog_options watchdog_options = {.counters = counters, .limit_ns = NS_PER_SECOND};
     watchdog_init(&watchdog, &watchdog_options);
     struct metrics_options source = {
@@ -55,7 +58,7 @@ static int set_up(void **state)
         .feeds = specs,
         .feed_count = 2,
         .feed_table = &feeds,
-        .busy_poll = true, /* so that a busy test machine causes no warning */
+        .guard = guard,
     };
     assert_int_equal(metrics_create(&metrics, &source), 0);
     return 0;
@@ -65,6 +68,7 @@ static int tear_down(void **state)
 {
     (void)state;
     metrics_destroy(metrics);
+    guard_destroy(guard);
     frame_log_destroy(frame_log);
     counters_close(counters);
     return 0;

@@ -314,6 +314,39 @@ static void who_says_nothing_is_late_a_second_after_the_core_goes_on(void **stat
     assert_true(idle_core.now_ns < 20 * NS_PER_SECOND);
 }
 
+/* ---- Under pressure ---- */
+
+/* S91: admission control. */
+static void under_pressure_all_requests_are_refused_and_none_takes_a_place(void **state)
+{
+    (void)state;
+    struct pressure pressure = {.refusal = "the server is short of something"};
+    struct core_options options = idle_core_begin(CLIENTS, 1, NULL);
+    memset(&world, 0, sizeof world);
+    world.began_ns = 1;
+    idle_core.enter = on_enter;
+    options.ops = &ops;
+    options.pressure = &pressure;
+    idle_core_run(&options);
+    assert_int_equal(world.opened, 0);
+    assert_int_equal(counter_get(&idle_core.counters.refused_busy), CLIENTS);
+    assert_int_equal(atomic_load(&idle_core.place_count), 0);
+}
+
+static void there_are_no_more_places_than_are_granted(void **state)
+{
+    (void)state;
+    struct core_options options = idle_core_begin(CLIENTS, 1, NULL);
+    memset(&world, 0, sizeof world);
+    world.began_ns = 1;
+    idle_core.enter = on_enter;
+    options.ops = &ops;
+    options.place_count_max = CLIENTS / 3;
+    idle_core_run(&options);
+    assert_int_equal(world.opened, CLIENTS / 3);
+    assert_int_equal(counter_get(&idle_core.counters.refused_busy), CLIENTS - CLIENTS / 3);
+}
+
 /* ---- Without room for the second encoding ---- */
 
 /* All clients have this wish. */
@@ -378,6 +411,8 @@ int main(void)
         cmocka_unit_test(a_core_that_stands_still_again_reads_what_came_first),
         cmocka_unit_test(a_core_whose_turns_are_all_too_long_keeps_its_deadlines),
         cmocka_unit_test(who_says_nothing_is_late_a_second_after_the_core_goes_on),
+        cmocka_unit_test(under_pressure_all_requests_are_refused_and_none_takes_a_place),
+        cmocka_unit_test(there_are_no_more_places_than_are_granted),
         cmocka_unit_test(who_offers_only_what_has_no_room_is_refused_at_once),
         cmocka_unit_test(who_offers_another_subprotocol_gets_that),
         cmocka_unit_test(who_offers_compression_is_served_without),

@@ -28,7 +28,9 @@ static const struct counters_row counters_table[] = {
          "Subscriptions. A pattern counts once for each data type."),
     CORE(accepted, COUNTER, COUNT, "connections_accepted_total", NULL, NULL, "Sockets accepted."),
     CORE(refused_busy, COUNTER, COUNT, "connections_refused_total", "reason=\"busy\"",
-         "Refused handshakes.", "Handshakes refused because --max-connections was reached (503)."),
+         "Refused handshakes.",
+         "Handshakes refused because --max-connections was reached, or to protect the server "
+         "(503)."),
     CORE(refused_handshake, COUNTER, COUNT, "connections_refused_total", "reason=\"handshake\"",
          NULL, "Handshakes refused because they were malformed, or not for this server."),
     CORE(refused_token, COUNTER, COUNT, "connections_refused_total", "reason=\"token\"", NULL,

@@ -234,6 +234,9 @@ static void core_take_options(struct core *core, const struct core_options *opti
     uint32_t open_count_max = options->conn_count_max + CORE_SPARE_CONNS;
     core->options.open_count_max =
         options->open_count_max == 0 ? open_count_max : options->open_count_max;
+    if (core->options.place_count_max == 0) {
+        core->options.place_count_max = options->conn_count_max;
+    }
     core->accepts_one = core->options.open_count_max < open_count_max;
     if (core->options.out_pool_bytes == 0) {
         core->options.out_pool_bytes = CORE_OUT_POOL_BYTES;
@@ -271,7 +274,7 @@ static int core_open_links(struct core *core, char error_out[ENGINE_ERROR_BYTES_
     const struct links_options options = {
         .link_count = core->slab_count,
         .encoding_count = core->options.encoding_count,
-        .conn_count_max = core->options.conn_count_max,
+        .place_count_max = core->options.place_count_max,
         .heartbeat_interval_ns = core->options.heartbeat_interval_ns,
         .idle_timeout_ns = core->options.idle_timeout_ns,
         .half_message_ns = core->options.half_message_ns,
@@ -284,6 +287,7 @@ static int core_open_links(struct core *core, char error_out[ENGINE_ERROR_BYTES_
         .document = &core->options.document,
         .conn_count = core->options.conn_count,
         .place_count = core->options.place_count,
+        .pressure = core->options.pressure,
         .counters = core->counters,
         .core = core,
         .asks = &core_asks,

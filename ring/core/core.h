@@ -29,6 +29,7 @@
 #include "ring/board/frame_log.h"
 #include "ring/core/core_claims.h"
 #include "ring/core_ops.h"
+#include "ring/pressure.h"
 
 #define CORE_SPARE_CONNS 64 /* connections without a place (yet); indices are below the sum */
 #define CORE_GROUPS_MAX 6
@@ -88,17 +89,19 @@ struct core_zero_copy {
 };
 
 struct core_options {
-    uint32_t index;                 /* of the core: its reader number in the log */
-    int cpu;                        /* to pin the thread to; -1: not pinned */
-    uint32_t conn_count_max;        /* global limit: the slab holds them all */
-    _Atomic uint32_t *conn_count;   /* open, all cores together */
-    uint32_t open_count_max;        /* of conn_count; 0: conn_count_max + CORE_SPARE_CONNS. Fewer,
-                                       when descriptors are short: the others wait unaccepted */
-    _Atomic uint32_t *place_count;  /* of these, asked to come in and may: up to conn_count_max */
-    uint64_t heartbeat_interval_ns; /* WebSocket ping; two missed answers close with 4109 */
-    uint64_t idle_timeout_ns;       /* no subscription and no message: 4114 */
-    uint64_t max_lag_ns;            /* 0: only a lap triggers the policy */
-    uint32_t send_buffer_bytes;     /* for accepted Unix-domain sockets; TCP inherits it */
+    uint32_t index;                  /* of the core: its reader number in the log */
+    int cpu;                         /* to pin the thread to; -1: not pinned */
+    uint32_t conn_count_max;         /* global limit: the slab holds them all */
+    _Atomic uint32_t *conn_count;    /* open, all cores together */
+    uint32_t open_count_max;         /* of conn_count; 0: conn_count_max + CORE_SPARE_CONNS. Fewer,
+                                        when descriptors are short: the others wait unaccepted */
+    _Atomic uint32_t *place_count;   /* of these, asked to come in and may: up to */
+    uint32_t place_count_max;        /* this many; 0: conn_count_max. Others receive 503 */
+    const struct pressure *pressure; /* shared by all cores; NULL: there is never any */
+    uint64_t heartbeat_interval_ns;  /* WebSocket ping; two missed answers close with 4109 */
+    uint64_t idle_timeout_ns;        /* no subscription and no message: 4114 */
+    uint64_t max_lag_ns;             /* 0: only a lap triggers the policy */
+    uint32_t send_buffer_bytes;      /* for accepted Unix-domain sockets; TCP inherits it */
     struct core_zero_copy zero_copy;
     uint32_t message_bytes_max; /* 0: CORE_MESSAGE_BYTES_MAX; no less than a request has */
     uint64_t half_message_ns;   /* 0: CORE_HALF_MESSAGE_NS; then 4005 */

@@ -38,6 +38,15 @@ static void deadlines_send_ping(struct links *links, struct link *link)
     link_queue_frame(links, link, WS_PING, &links->now_ns, sizeof links->now_ns);
 }
 
+static uint64_t deadlines_idle_ns(const struct links *links)
+{
+    const struct pressure *pressure = links->options.pressure;
+    uint64_t usual_ns = links->options.idle_timeout_ns;
+    uint64_t short_ns =
+        pressure == NULL ? 0 : atomic_load_explicit(&pressure->idle_ns, memory_order_relaxed);
+    return short_ns != 0 && short_ns < usual_ns ? short_ns : usual_ns;
+}
+
 static bool deadlines_is_idle(struct links *links, const struct link *link)
 {
     uint32_t index = links_index(links, link);
@@ -58,7 +67,7 @@ static void deadlines_check(struct links *links, struct link *link)
         link_close(links, link, 4005, "incomplete message for too long",
                    "incomplete message for too long");
     } else if (deadlines_is_idle(links, link) &&
-               stamp_age_ns(link->heard, now_ns) >= links->options.idle_timeout_ns) {
+               stamp_age_ns(link->heard, now_ns) >= deadlines_idle_ns(links)) {
         counter_add(&links->counters->closed_idle, 1);
         link_close(links, link, 4114, "idle", "idle");
     } else {

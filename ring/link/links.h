@@ -20,6 +20,7 @@
 #include "ring/link/link.h"
 #include "ring/link/out_pool.h"
 #include "ring/plan.h"
+#include "ring/pressure.h"
 
 #define LINKS_INPUTS_MAX 256 /* in the middle of a request or message */
 static_assert(LINKS_INPUTS_MAX <= LINK_NO_INPUT, "a link keeps the number in 16 bits");
@@ -105,7 +106,7 @@ struct links_asks {
 struct links_options {
     uint32_t link_count;
     uint32_t encoding_count;
-    uint32_t conn_count_max;
+    uint32_t place_count_max;
     uint64_t heartbeat_interval_ns;
     uint64_t idle_timeout_ns;
     uint64_t half_message_ns;
@@ -116,8 +117,9 @@ struct links_options {
     size_t out_pool_bytes;
     const struct handshake_site *site;
     const struct core_document *document;
-    _Atomic uint32_t *conn_count;  /* open, all cores together */
-    _Atomic uint32_t *place_count; /* of these, asked to come in and may: up to conn_count_max */
+    _Atomic uint32_t *conn_count;    /* open, all cores together */
+    _Atomic uint32_t *place_count;   /* of these, asked to come in and may: up to place_count_max */
+    const struct pressure *pressure; /* NULL: there is never any */
     struct core_counters *counters;
     struct core *core;
     const struct links_asks *asks;

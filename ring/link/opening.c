@@ -119,6 +119,19 @@ static void opening_refuse(struct links *links, struct link *link, enum handshak
     opening_answer_refusal(links, link, answer, answer_bytes, handshake_status_text(status));
 }
 
+/* Whether it is answered that the server is short of something. */
+static bool opening_meets_pressure(struct links *links, struct link *link)
+{
+    const struct pressure *pressure = links->options.pressure;
+    const char *refusal =
+        pressure == NULL ? NULL : atomic_load_explicit(&pressure->refusal, memory_order_acquire);
+    if (refusal != NULL) {
+        counter_add(&links->counters->refused_busy, 1);
+        opening_refuse_with(links, link, "503 Service Unavailable", "Retry-After: 5\r\n", refusal);
+    }
+    return refusal != NULL;
+}
+
 /* Asks src whether a well-formed request is granted. NULL: it was asked before. */
 static enum core_grant opening_ask(struct links *links, struct link *link,
                                    const struct core_request *request)
@@ -199,7 +212,7 @@ static bool opening_take_place(struct links *links, struct link *link)
 {
     assert_always(!link->has_place);
     uint32_t others = atomic_fetch_add(links->options.place_count, 1);
-    link->has_place = others < links->options.conn_count_max;
+    link->has_place = others < links->options.place_count_max;
     if (!link->has_place) {
         atomic_fetch_sub(links->options.place_count, 1);
     }
@@ -403,6 +416,9 @@ size_t opening_on_bytes(struct links *links, struct link *link, struct link_requ
     }
     link->is_head = request.is_head;
     if (status == HANDSHAKE_NOT_FOUND && opening_serve_document(links, link, &request)) {
+        return 0;
+    }
+    if (status == HANDSHAKE_OK && opening_meets_pressure(links, link)) {
         return 0;
     }
     if (status == HANDSHAKE_OK) {

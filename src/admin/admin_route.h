@@ -32,6 +32,7 @@ struct admin_sources {
     struct drain_request *drain;
     uint64_t drain_timeout_ns; /* --drain-timeout */
     struct roll_desk roll;
+    struct guard *guard;
 };
 
 struct admin_page {

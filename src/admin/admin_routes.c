@@ -11,9 +11,11 @@
 #include "codec/base/version.h"
 #include "codec/sbe_schema.h"
 #include "ring/board/counters_threads.h"
+#include "src/admin/admin_alerts.h"
 #include "src/admin/admin_clients.h"
 #include "src/admin/admin_config.h"
 #include "src/admin/admin_control.h"
+#include "src/admin/admin_history.h"
 #include "src/admin/admin_kick.h"
 #include "src/admin/admin_memory.h"
 #include "src/admin/admin_pages.h"
@@ -75,14 +77,16 @@ static void admin_page_ready(struct admin_page *page)
     enum metrics_state state = metrics_state(page->sources->metrics);
     json_t *stalled = admin_stalled(source->watchdog);
     bool is_stale = admin_stale_is_too_much(source);
-    bool ready = state == METRICS_READY && stalled == NULL && !is_stale;
+    const char *refusal = guard_refusal(source->guard);
+    bool ready = state == METRICS_READY && stalled == NULL && !is_stale && refusal == NULL;
     const char *status = metrics_state_name(state);
     if (state == METRICS_READY && !ready) {
-        status = stalled != NULL ? "stalled" : "stale";
+        status = stalled != NULL ? "stalled" : is_stale ? "stale" : "refusing";
     }
     admin_page_json(page, ready ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
-                    json_pack("{s:b, s:s, s:o*, s:o*}", "ready", ready, "status", status, "stalled",
-                              stalled, "staleness", is_stale ? admin_stale_json(source) : NULL));
+                    json_pack("{s:b, s:s, s:o*, s:o*, s:s*}", "ready", ready, "status", status,
+                              "stalled", stalled, "staleness",
+                              is_stale ? admin_stale_json(source) : NULL, "refusal", refusal));
 }
 
 static void admin_page_stats(struct admin_page *page)
@@ -188,6 +192,18 @@ static const struct admin_route admin_rows[] = {
      ADMIN_OPEN,
      admin_page_symbols},
     {{"/stats", "numbers of this server, as JSON"}, "GET", ADMIN_OPEN, admin_page_stats},
+    {{"/stats/history", "the same numbers minute by minute, of a day; ?minutes=60"},
+     "GET",
+     ADMIN_OPEN,
+     admin_history_page},
+    {{"/stats/summary", "average, extremes and trend of these numbers; ?hours=1"},
+     "GET",
+     ADMIN_OPEN,
+     admin_history_page_summary},
+    {{"/admin/alerts", "alerts and their history, and what protects the server now"},
+     "GET",
+     ADMIN_READ,
+     admin_alerts_page},
     {{"/metrics", "numbers for Prometheus"}, "GET", ADMIN_OPEN, admin_page_metrics},
     {{"/health", "200 while the process runs, 503 while a thread is stalled"},
      "GET",

@@ -55,6 +55,18 @@ double host_process_cpu_seconds(void)
            (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
+/* "size resident shared ...", in pages */
+uint64_t host_private_bytes(void)
+{
+    char text[128];
+    host_read_file("/proc/self/statm", text, sizeof text);
+    char *at = text;
+    (void)strtoull(at, &at, 10);
+    uint64_t resident = strtoull(at, &at, 10);
+    uint64_t shared = strtoull(at, &at, 10);
+    return resident > shared ? (resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
 void host_read_process(struct host_process *process_out)
 {
     char text[4096];

@@ -23,6 +23,9 @@ struct host_process {
 };
 void host_read_process(struct host_process *process_out);
 
+/* What the process has allocated: its private pages, without files and shared memory. */
+uint64_t host_private_bytes(void);
+
 /* User and system CPU time of the process so far. */
 double host_process_cpu_seconds(void);
 

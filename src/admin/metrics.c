@@ -12,22 +12,9 @@
 #include "codec/base/clock.h"
 #include "codec/base/units.h"
 #include "src/admin/host.h"
-#include "src/base/log.h"
 
 #define METRICS_SAMPLES 61 /* one a second: a minute between the oldest and the newest */
 #define METRICS_CPU_SAMPLES 10
-#define METRICS_WARN_NS (60 * NS_PER_SECOND) /* between two warnings of one kind */
-#define METRICS_WARN_LATENCY_SECONDS 0.1
-#define METRICS_WARN_MEMORY_PERCENT 90
-#define METRICS_WARN_CPU_PERCENT 90
-
-enum metrics_warning {
-    METRICS_WARN_LAP,
-    METRICS_WARN_LATENCY,
-    METRICS_WARN_MEMORY,
-    METRICS_WARN_CPU,
-    METRICS_WARN_COUNT,
-};
 
 struct metrics_sample {
     uint64_t now_ns;
@@ -50,9 +37,6 @@ struct metrics {
     pthread_mutex_t lock; /* for the samples */
     struct metrics_sample samples[METRICS_SAMPLES];
     uint64_t sample_count; /* ever taken */
-
-    /* main's own. */
-    uint64_t warned_ns[METRICS_WARN_COUNT];
 };
 
 #define CORE_AT(member) ((uint32_t)offsetof(struct core_counters, member))
@@ -144,7 +128,7 @@ uint64_t metrics_core_lag(const struct metrics *metrics, uint32_t core)
     return head > position ? head - position : 0;
 }
 
-/* ---- Samples, rates and warnings ---- */
+/* ---- Samples and rates ---- */
 
 static void metrics_take_sample(const struct counters *counters, struct metrics_sample *sample)
 {
@@ -200,55 +184,10 @@ void metrics_read_rates(struct metrics *metrics, struct metrics_rates *rates_out
             metrics_share((double)(now->latency_sum_ns - old->latency_sum_ns),
                           (double)(now->latency_count - old->latency_count)) /
             (double)NS_PER_SECOND;
+        rates_out->core_laps = now->core_laps - old->core_laps;
         rates_out->error_rate = metrics_share(lost, sent + lost);
     }
     pthread_mutex_unlock(&metrics->lock);
-}
-
-/* Whether a warning is due that was not given in the last minute. */
-static bool metrics_may_warn(struct metrics *metrics, enum metrics_warning warning, bool due,
-                             uint64_t now_ns)
-{
-    assert_always(warning < METRICS_WARN_COUNT);
-    uint64_t *warned_ns = &metrics->warned_ns[warning];
-    if (!due || (*warned_ns != 0 && now_ns - *warned_ns < METRICS_WARN_NS)) {
-        return false;
-    }
-    *warned_ns = now_ns;
-    return true;
-}
-
-static void metrics_warn(struct metrics *metrics, uint64_t laps, uint64_t now_ns)
-{
-    struct metrics_rates rates;
-    struct host_system system;
-    metrics_read_rates(metrics, &rates);
-    host_read_system(&system);
-    double memory_percent = 100 - 100 * metrics_share((double)system.memory_available_bytes,
-                                                      (double)system.memory_bytes);
-    if (metrics_may_warn(metrics, METRICS_WARN_LAP, laps > 0, now_ns)) {
-        log_write(LOG_LEVEL_WARNING,
-                  "performance: a core fell a whole frame log behind and lost frames; give it more "
-                  "cores, fewer clients or a larger --frame-log-bytes");
-    }
-    bool slow = rates.latency_seconds_mean > METRICS_WARN_LATENCY_SECONDS;
-    if (metrics_may_warn(metrics, METRICS_WARN_LATENCY, slow, now_ns)) {
-        log_write(LOG_LEVEL_WARNING,
-                  "latency: frames left %.0f ms after publication on average in the last minute",
-                  rates.latency_seconds_mean * 1000);
-    }
-    bool full = system.memory_bytes > 0 && memory_percent > METRICS_WARN_MEMORY_PERCENT;
-    if (metrics_may_warn(metrics, METRICS_WARN_MEMORY, full, now_ns)) {
-        log_write(LOG_LEVEL_WARNING, "memory: %.0f %% of this %s is in use, %" PRIu64 " MiB left",
-                  memory_percent, system.memory_is_limited ? "cgroup's limit" : "host's",
-                  system.memory_available_bytes / MIB);
-    }
-    bool hot = !metrics->options.busy_poll && rates.process_cpu_percent > METRICS_WARN_CPU_PERCENT;
-    if (metrics_may_warn(metrics, METRICS_WARN_CPU, hot, now_ns)) {
-        log_write(LOG_LEVEL_WARNING,
-                  "performance: %.0f %% of the CPU time this process may use is in use",
-                  rates.process_cpu_percent);
-    }
 }
 
 void metrics_tick(struct metrics *metrics, uint64_t now_ns)
@@ -257,14 +196,8 @@ void metrics_tick(struct metrics *metrics, uint64_t now_ns)
     metrics_take_sample(metrics->options.counters, &sample);
 
     pthread_mutex_lock(&metrics->lock);
-    uint64_t laps = 0;
-    if (metrics->sample_count > 0) {
-        assert_debug(now_ns >= metrics_sample_at(metrics, 0)->now_ns);
-        laps = sample.core_laps - metrics_sample_at(metrics, 0)->core_laps;
-    }
+    assert_debug(metrics->sample_count == 0 || now_ns >= metrics_sample_at(metrics, 0)->now_ns);
     metrics->samples[metrics->sample_count % METRICS_SAMPLES] = sample;
     metrics->sample_count++;
     pthread_mutex_unlock(&metrics->lock);
-
-    metrics_warn(metrics, laps, now_ns);
 }

@@ -1,5 +1,5 @@
 /*
- * metrics: what an operator may ask of the server: its counters, their names, rates, warnings.
+ * metrics: what an operator may ask of the server: its counters, their names, rates.
  *
  * Owner    main creates it before the cores start and destroys it after the admin server.
  * Threads  metrics_tick: main, once a second. metrics_set_state: main. All others: any thread
@@ -22,6 +22,7 @@
 #include "src/admin/watchdog.h"
 #include "src/market/feed_table.h"
 
+struct guard;
 struct staleness;
 
 enum metrics_state {
@@ -48,6 +49,7 @@ struct metrics_options {
     const struct frame_log *log; /* JSON's */
     const char *epoch;
     const struct watchdog *watchdog; /* NULL: none */
+    struct guard *guard;             /* NULL: none */
     struct metrics_log_memory log_memory;
     uint32_t connections_max;
     uint16_t client_port;
@@ -78,7 +80,7 @@ const struct counters_read *metrics_counters(const struct metrics *metrics);
 
 double metrics_uptime_seconds(const struct metrics *metrics);
 
-/* Takes a sample for the rates, and logs warnings for the operator. */
+/* Takes a sample for the rates. */
 void metrics_tick(struct metrics *metrics, uint64_t now_ns);
 
 /* Over the last minute, or since the start when that is shorter. */
@@ -89,6 +91,7 @@ struct metrics_rates {
     double ticks_per_second;
     double latency_seconds_mean; /* publication to the end of the flush that sent it */
     double error_rate;           /* data frames lost / due */
+    uint64_t core_laps;          /* times a core lost a whole frame log */
 };
 void metrics_read_rates(struct metrics *metrics, struct metrics_rates *rates_out);
 

@@ -12,6 +12,7 @@
 #include "codec/base/version.h"
 #include "ring/board/counters_table.h"
 #include "ring/board/frame_log_size.h"
+#include "src/admin/admin_alerts.h"
 #include "src/admin/admin_stale.h"
 #include "src/admin/host.h"
 #include "src/base/log.h"
@@ -256,7 +257,8 @@ char *prometheus_write(struct metrics *metrics, bool with_aliases, size_t *bytes
     bool is_stalled = watchdog != NULL && watchdog_is_stalled(watchdog, now_ns);
     prometheus_write_gauge(out, "ringcast_ready", "Whether /ready answers 200.",
                            metrics_state(metrics) == METRICS_READY && !is_stalled &&
-                               !admin_stale_is_too_much(source));
+                               !admin_stale_is_too_much(source) &&
+                               (source->guard == NULL || guard_refusal(source->guard) == NULL));
     if (watchdog != NULL) {
         watchdog_write_prometheus(watchdog, out, now_ns);
     }
@@ -266,6 +268,9 @@ char *prometheus_write(struct metrics *metrics, bool with_aliases, size_t *bytes
     prometheus_write_counters(out, metrics_counters(metrics));
     prometheus_write_feeds(out, source->feed_table);
     admin_stale_write_prometheus(source, out);
+    if (source->guard != NULL) {
+        admin_alerts_write_prometheus(source->guard, out);
+    }
     prometheus_write_lag(out, metrics);
     prometheus_write_gauge(out, "ringcast_log_capacity_bytes",
                            "Size of the frame log of each encoding.",

@@ -11,9 +11,9 @@
 #include "codec/base/version.h"
 #include "ring/board/counters_threads.h"
 #include "ring/board/frame_log_size.h"
+#include "src/admin/admin_sample.h"
 #include "src/admin/admin_stale.h"
 #include "src/admin/host.h"
-#include "src/base/log.h"
 
 /* jemalloc's, when it is linked. */
 extern int mallctl(const char *name, void *old, size_t *old_bytes, void *new, size_t new_bytes)
@@ -32,11 +32,6 @@ static json_t *stats_seconds(uint64_t value_ns)
 static json_t *stats_mb(uint64_t bytes)
 {
     return json_real((double)bytes / (double)MIB);
-}
-
-static double stats_percent(uint64_t part, uint64_t whole)
-{
-    return whole == 0 ? 0 : 100 * (double)part / (double)whole;
 }
 
 #define STATS_SUM(counters, member)                                                                \
@@ -138,49 +133,6 @@ static json_t *stats_memory(const struct metrics_options *source,
                   stats_integer(process->virtual_bytes), "allocator", stats_allocator());
     stats_add_logs(memory, &source->log_memory);
     return memory;
-}
-
-/* "2026-01-01T12:00:00Z" */
-static json_t *stats_timestamp(void)
-{
-    char text[32];
-    struct tm utc;
-    time_t now = time(NULL);
-    gmtime_r(&now, &utc);
-    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
-    return json_string(text);
-}
-
-static json_t *stats_system(const struct metrics_options *source, const struct metrics_rates *rates)
-{
-    struct host_system system;
-    host_read_system(&system);
-    uint64_t memory_used = system.memory_bytes - system.memory_available_bytes;
-    uint64_t disk_used = system.disk_bytes - system.disk_free_bytes;
-    json_t *load = json_pack("[f, f, f]", system.load_average[0], system.load_average[1],
-                             system.load_average[2]);
-    return json_pack("{s:o, s:f, s:f, s:o, s:o, s:f, s:f, s:o, s:o, s:o, s:o}", "timestamp",
-                     stats_timestamp(), "cpu_percent", rates->host_cpu_percent, "memory_percent",
-                     stats_percent(memory_used, system.memory_bytes), "memory_used_mb",
-                     stats_mb(memory_used), "memory_available_mb",
-                     stats_mb(system.memory_available_bytes), "disk_usage_percent",
-                     stats_percent(disk_used, system.disk_bytes), "disk_free_gb",
-                     (double)system.disk_free_bytes / (double)(KIB * MIB), "network_bytes_sent",
-                     stats_integer(system.network_sent_bytes), "network_bytes_recv",
-                     stats_integer(system.network_received_bytes), "active_connections",
-                     STATS_SUM(source->counters, conns_streaming), "load_average", load);
-}
-
-static json_t *stats_application(const struct metrics_options *source,
-                                 const struct metrics_rates *rates)
-{
-    const struct counters *counters = source->counters;
-    return json_pack("{s:o, s:o, s:f, s:f, s:f, s:f, s:o}", "active_users",
-                     STATS_SUM(counters, conns_streaming), "total_messages",
-                     STATS_SUM(counters, frames_out), "messages_per_minute",
-                     rates->messages_per_minute, "response_time_avg", rates->latency_seconds_mean,
-                     "error_rate", rates->error_rate, "push_success_rate", 1 - rates->error_rate,
-                     "log_lines_lost", stats_integer(log_lost_count()));
 }
 
 /* "wait_ns" is shown in seconds, as "wait_seconds". */
@@ -294,9 +246,13 @@ json_t *stats_json(struct metrics *metrics)
 {
     const struct metrics_options *source = metrics_options(metrics);
     struct host_process process;
+    struct host_system system;
     struct metrics_rates rates;
+    struct sample sample;
     host_read_process(&process);
+    host_read_system(&system);
     metrics_read_rates(metrics, &rates);
+    admin_sample_take(metrics, &system, &rates, clock_ns(CLOCK_MONOTONIC), &sample);
     json_t *stats =
         json_pack("{s:s, s:s, s:s, s:f, s:i}", "status", metrics_state_name(metrics_state(metrics)),
                   "version", RINGCAST_VERSION, "epoch", source->epoch, "uptime_seconds",
@@ -304,9 +260,9 @@ json_t *stats_json(struct metrics *metrics)
     json_object_set_new(stats, "connections", stats_connections(source));
     json_object_set_new(stats, "message_queue", stats_message_queue(metrics, source));
     json_object_set_new(stats, "memory", stats_memory(source, &process));
-    json_object_set_new(stats, "system", stats_system(source, &rates));
+    json_object_set_new(stats, "system", admin_sample_system(&sample));
     json_object_set_new(stats, "process", stats_process(metrics, &process, &rates));
-    json_object_set_new(stats, "application", stats_application(source, &rates));
+    json_object_set_new(stats, "application", admin_sample_application(&sample));
     json_object_set_new(stats, "publisher", stats_publisher(metrics, source, &rates));
     json_object_set_new(stats, "staleness", admin_stale_json(source));
     json_object_set_new(stats, "cores", stats_cores(metrics, source));

@@ -173,6 +173,10 @@ static const struct option_spec options_specs[] = {
      AT(access.messages_per_s), 1, 1000000, NULL,
      "Messages per second allowed from one client, with bursts of twice that. Default: 5; "
      "unlimited for loopback and Unix sockets."},
+    {LIMITS, "cleanup-interval", "SECONDS", "60", NULL, "cleanup_interval",
+     OPTION_SECONDS | OPTION_LIVE, AT(cleanup_interval_ns), 100, 86400 * 1000, NULL,
+     "Above 90 % of --max-connections, close (4114) a client that has had no subscription and sent "
+     "no message for this long, if --idle-timeout is longer."},
     {MEMORY, "frame-log-bytes", "BYTES", "64m", NULL, "frame_log_bytes", OPTION_LOG_BYTES,
      AT(frame_log_bytes), OPTIONS_FRAME_LOG_BYTES_MIN, 64 * 1024 * MIB, NULL,
      "Size of the frame log of each encoding, from which slow clients catch up. A power of two."},
@@ -180,6 +184,21 @@ static const struct option_spec options_specs[] = {
      OPTIONS_FRAME_LOG_BYTES_MIN, 1024 * 1024 * MIB, NULL,
      "Maximum memory for the frame logs of all encodings together. An encoding that does not fit "
      "is not served. Default: no limit. See docs/memory.md."},
+    {MEMORY, "memory-soft", "BYTES", NULL, NULL, "memory_soft", OPTION_BYTES | OPTION_LIVE,
+     AT(memory_soft_bytes), 1 * MIB, 1024 * 1024 * MIB, NULL,
+     "While the server uses at least this much memory, the allocator gives back what it does not "
+     "use. Default: off. See docs/protection.md."},
+    {MEMORY, "memory-hard", "BYTES", NULL, NULL, "memory_hard", OPTION_BYTES | OPTION_LIVE,
+     AT(memory_hard_bytes), 1 * MIB, 1024 * 1024 * MIB, NULL,
+     "While the server uses at least this much memory, new connections receive 503. Default: only "
+     "--memory-percent."},
+    {MEMORY, "memory-percent", "N", "90", NULL, "max_memory_percent", OPTION_NUMBER | OPTION_LIVE,
+     AT(memory_percent_max), 0, 100, NULL,
+     "The same as --memory-hard, as a percentage of the cgroup's memory limit, or of the machine's "
+     "memory. 0 disables it."},
+    {MEMORY, "gc-interval", "SECONDS", "60", NULL, "gc_interval", OPTION_SECONDS | OPTION_LIVE,
+     AT(gc_interval_ns), 1000, 86400 * 1000, NULL,
+     "Minimum time between two purges of the allocator (--memory-soft, --memory-hard)."},
     {MEMORY, "send-buffer-bytes", "BYTES", "128k", NULL, "send_buffer_bytes", OPTION_BYTES,
      AT(send_buffer_bytes), 4 * KIB, 64 * MIB, NULL,
      "Size of the kernel's send buffer of each client. It fills while the client reads slowly."},
@@ -238,6 +257,21 @@ static const struct option_spec options_specs[] = {
      AT(ready_stale_percent), 0, 100, NULL,
      "Answer 503 at /readyz while at least this percentage of the symbols of open markets is "
      "stale. 0 disables it."},
+    {ADMIN, "alert-cpu", "N", "80", NULL, "alerts.cpu_percent", OPTION_NUMBER | OPTION_LIVE,
+     AT(alert_cpu_percent), 0, 100, NULL,
+     "Warn when the server uses more than this percentage of the CPU time that it may use. 0 "
+     "disables it. See docs/protection.md."},
+    {ADMIN, "alert-memory", "N", "85", NULL, "alerts.memory_percent", OPTION_NUMBER | OPTION_LIVE,
+     AT(alert_memory_percent), 0, 100, NULL,
+     "Warn when more than this percentage of the cgroup's or the machine's memory is in use. 0 "
+     "disables it."},
+    {ADMIN, "alert-disk", "N", "90", NULL, "alerts.disk_percent", OPTION_NUMBER | OPTION_LIVE,
+     AT(alert_disk_percent), 0, 100, NULL,
+     "Warn when more than this percentage of the file system of the working directory is in use. "
+     "0 disables it."},
+    {ADMIN, "alert-connections", "N", "1000", NULL, "alerts.connections",
+     OPTION_NUMBER | OPTION_LIVE, AT(alert_connections), 0, OPTIONS_CONNECTIONS_MAX, NULL,
+     "Warn when more than this many clients are connected. 0 disables it."},
     {LOGGING | COMMON, "log-level", "LEVEL", "INFO", "LOG_LEVEL", "logging.level", OPTION_CHOICE,
      AT(log_level), 0, 0, options_log_levels, "Lowest level that is logged."},
     {LOGGING, "log-format", "FORMAT", "text", NULL, "logging.format", OPTION_CHOICE, AT(log_format),

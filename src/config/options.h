@@ -114,7 +114,16 @@ struct options {
     uint32_t connections_max;
     uint32_t subscriptions_max;
     uint64_t frame_log_bytes;
-    uint64_t memory_bytes_max; /* of the logs of all encodings; 0: no limit */
+    uint64_t memory_bytes_max;   /* of the logs of all encodings; 0: no limit */
+    uint64_t memory_soft_bytes;  /* 0: none */
+    uint64_t memory_hard_bytes;  /* 0: none */
+    uint32_t memory_percent_max; /* 0: off */
+    uint64_t gc_interval_ns;
+    uint64_t cleanup_interval_ns;
+    uint32_t alert_cpu_percent; /* each 0: off */
+    uint32_t alert_memory_percent;
+    uint32_t alert_disk_percent;
+    uint32_t alert_connections;
     uint32_t send_buffer_bytes;
     uint32_t zero_copy_bytes; /* 0: never; OPTIONS_ZERO_COPY_MEASURED: not given */
     uint64_t heartbeat_interval_ns;
@@ -167,6 +176,9 @@ enum option_kind {
 /* Joins a kind: no error, log line or answer shows the value. */
 #define OPTION_SECRET 0x100u
 #define OPTION_KIND_MASK 0xffu
+
+/* Joins a kind: a reload applies the value to the running server. */
+#define OPTION_LIVE 0x200u
 
 struct option_spec {
     uint32_t group;           /* enum option_group, perhaps with OPTION_COMMON */

@@ -41,7 +41,6 @@ static const char *const options_log_levels[] = {
     "room for all connections is allocated at the start; give websocket.max_connections"
 #define HOLDS_NOTHING_BACK                                                                         \
     "a tick is never held back to fill a batch; all that is due is sent together"
-#define COLLECTS_NOTHING "no memory is collected at run time; give memory_max"
 #define COMMON OPTION_COMMON
 #define SERVING OPTION_GROUP_SERVING
 #define FEEDS OPTION_GROUP_FEEDS
@@ -310,11 +309,6 @@ static const struct option_spec options_specs[] = {
     OPTIONS_IGNORED(NULL, "performance.batch_timeout", HOLDS_NOTHING_BACK),
     OPTIONS_IGNORED(NULL, "performance.flush_interval", HOLDS_NOTHING_BACK),
     OPTIONS_IGNORED(NULL, "performance.batch_max_bytes", HOLDS_NOTHING_BACK),
-    OPTIONS_IGNORED(NULL, "performance.gc_threshold_mb", COLLECTS_NOTHING),
-    OPTIONS_IGNORED(NULL, "performance.gc_interval", COLLECTS_NOTHING),
-    OPTIONS_IGNORED(NULL, "performance.memory_threshold_mb", COLLECTS_NOTHING),
-    OPTIONS_IGNORED(NULL, "performance.max_memory_percent", COLLECTS_NOTHING),
-    OPTIONS_IGNORED(NULL, "performance.cleanup_interval", COLLECTS_NOTHING),
 };
 #define OPTIONS_SPEC_COUNT (sizeof options_specs / sizeof options_specs[0])
 static_assert(OPTIONS_SPEC_COUNT <= OPTIONS_TABLE_MAX, "any list of them has room");

@@ -4,9 +4,7 @@
 
 #include "codec/base/check.h"
 
-/* To accept a key in MiB for an option in bytes: {"gc_threshold_mb", "memory_soft", "m"}. For a key
- * that has no section in the table, and may have one in a file: {"gc_interval", "gc_interval", ""}.
- */
+/* With a unit, the number is one of that unit. A row may name its own key: that gets the sections. */
 static const struct option_alias options_aliases[] = {
     {"idle_timeout", "websocket.idle_timeout", ""},
     {"connection_pool_size", "performance.connection_pool_size", ""},
@@ -18,11 +16,11 @@ static const struct option_alias options_aliases[] = {
     {"batch_timeout", "performance.batch_timeout", ""},
     {"flush_interval", "performance.flush_interval", ""},
     {"batch_max_bytes", "performance.batch_max_bytes", ""},
-    {"gc_threshold_mb", "performance.gc_threshold_mb", ""},
-    {"gc_interval", "performance.gc_interval", ""},
-    {"memory_threshold_mb", "performance.memory_threshold_mb", ""},
-    {"max_memory_percent", "performance.max_memory_percent", ""},
-    {"cleanup_interval", "performance.cleanup_interval", ""},
+    {"gc_threshold_mb", "memory_soft", "m"},
+    {"gc_interval", "gc_interval", ""},
+    {"memory_threshold_mb", "memory_hard", "m"},
+    {"max_memory_percent", "max_memory_percent", ""},
+    {"cleanup_interval", "cleanup_interval", ""},
 };
 #define OPTIONS_ALIAS_COUNT (sizeof options_aliases / sizeof options_aliases[0])
 

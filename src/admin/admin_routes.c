@@ -286,9 +286,11 @@ struct admin_site admin_routes_metrics(void)
                                sizeof admin_metrics_rows / sizeof admin_metrics_rows[0], false};
 }
 
+/* A path below /admin that is open to everybody is in both lists. */
 static bool admin_routes_lists(const struct admin_route *route, bool is_admin)
 {
-    return (strncmp(route->shown.path, "/admin/", strlen("/admin/")) == 0) == is_admin;
+    bool is_below = strncmp(route->shown.path, "/admin/", strlen("/admin/")) == 0;
+    return is_below == is_admin || (!is_admin && route->role == ADMIN_OPEN);
 }
 
 json_t *admin_routes_paths(const struct admin_site *site, bool is_admin)

@@ -46,19 +46,14 @@ class Ui(PageTestCase):
         return dict(self.js("[...document.querySelectorAll('#server > div')].map("
                             "group => [...group.children].map(part => part.textContent))"))
 
-    def subscribe(self, server, symbols, types):
+    def test_it_shows_rates_connections_cores_latency_and_feeds(self):
+        """S95: numbers of /stats as rates and with units."""
+        server = self.server("--feed", MARKET, "--cores", "2", "--max-connections", "50")
         client = RawClient(server.port)
         self.addCleanup(client.close)
-        client.subscribe(symbols, types)
-        return client
-
-    def test_it_shows_rates_connections_cores_latency_and_feeds(self):
-        """S95 / item 7: numbers of /stats as rates and with units."""
-        server = self.server("--feed", MARKET, "--cores", "2", "--max-connections", "50")
-        client = self.subscribe(server, ["*"], ["trade"])
+        client.subscribe(["*"], ["trade"])
         self.open(server)
         self.wait_for("rates.length >= 2")
-        client.next_message(("trade",))
         stats = server.stats()
         facts = self.facts()
         self.assertEqual((facts["version"], facts["epoch"]), (stats["version"], stats["epoch"]))
@@ -93,7 +88,7 @@ class Ui(PageTestCase):
             self.assertRegex(server.admin(path, headers={"Accept": "text/html"})[2], 'href="/?admin/ui"')
 
     def test_top_symbols_laggards_and_alerts_are_shown(self):
-        """S95 / item 7: what /admin/topk and /admin/alerts answer; a hostile text stays a text."""
+        """S95: what /admin/topk and /admin/alerts answer; a hostile text stays a text."""
         server = self.server("--feed", MARKET)
         self.open_with_answers(server, topk=TOP, alerts=ALERTS)
         self.wait_for("$('symbols').rows.length === 1 && $('alerts').rows.length === 2")
@@ -124,7 +119,7 @@ class Ui(PageTestCase):
                 self.wait_for_text(f"{note}-note", "^$" if is_there else "not available")
 
     def test_it_fits_narrow_and_dark_screens(self):
-        """S95 / item 7: a phone of 360 pixels does not scroll sideways; headers and fields have names."""
+        """S95: a phone of 360 pixels does not scroll sideways; headers and fields have names."""
         with tempfile.TemporaryDirectory() as folder:  # A feed that shows why it has no ticks.
             server = self.server("--feed", MARKET, "--feed", f"ingest:unix={folder}/socket")
         self.set_width(360)
@@ -142,7 +137,7 @@ class Ui(PageTestCase):
         self.assertEqual(self.js("document.querySelectorAll('[role=alert], [aria-live]').length"), 1)
 
     def test_it_says_that_the_server_is_gone_and_goes_on_after_a_restart(self):
-        """S95 / item 7: the last values stay, greyed, until there are new ones."""
+        """S95: the last values stay, greyed, until there are new ones."""
         server = self.server("--feed", MARKET)
         self.open(server)
         self.wait_for("poll() && rates.length >= 1")
@@ -184,7 +179,7 @@ class Ui(PageTestCase):
         self.wait_for(f"{asked} > {before} && !isAsking")
 
     def test_it_asks_for_the_token_and_keeps_it_in_memory(self):
-        """S95 / item 7: other hosts get the page and /stats; the rest needs the admin token."""
+        """S95: other hosts get the page and /stats; the rest needs the admin token."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             try:
                 sock.connect(("192.0.2.1", 9))

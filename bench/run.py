@@ -592,7 +592,7 @@ def idle(setup, name="idle", each=0):
 
 
 def idle20(setup):
-    """As idle; each client has 20 symbols of its own."""
+    """As idle, but each client has 20 of the symbols."""
     return idle(setup, "idle20", 20)
 
 

@@ -30,7 +30,7 @@ def main():
             clients = [RawClient(server.port) for _ in range(CLIENTS)]
             for client in clients:
                 client.subscribe(["*"], ["quote", "trade"])
-            set_size(browser, 1500)
+            set_size(browser, 1490)
             browser.open(f"http://127.0.0.1:{server.admin_port}/admin/ui")
 
             def is_complete():

@@ -93,8 +93,9 @@ struct core_options {
     int cpu;                         /* to pin the thread to; -1: not pinned */
     uint32_t conn_count_max;         /* global limit: the slab holds them all */
     _Atomic uint32_t *conn_count;    /* open, all cores together */
-    uint32_t open_count_max;         /* of conn_count; 0: conn_count_max + CORE_SPARE_CONNS. Fewer,
-                                        when descriptors are short: the others wait unaccepted */
+    uint32_t open_count_max;         /* of conn_count; 0: conn_count_max + CORE_SPARE_CONNS, and
+                                        the others wait unaccepted. Fewer, when descriptors are
+                                        short: the others receive 503 at once */
     _Atomic uint32_t *place_count;   /* of these, asked to come in and may: up to */
     uint32_t place_count_max;        /* this many; 0: conn_count_max. Others receive 503 */
     const struct pressure *pressure; /* shared by all cores; NULL: there is never any */

@@ -34,7 +34,7 @@ static const struct protection_row {
     [PROTECTION_DESCRIPTORS] =
         {.name = "descriptors",
          .area = "performance",
-         .unit = "clients, as many as the limit of open files leaves room for",
+         .unit = "connections under the limit of open files",
          .effect = PROTECTION_REFUSES "; raise `ulimit -n` or LimitNOFILE=",
          .refusal = "the server has no file descriptors left for clients: try again in 5 seconds",
          .end_share = 0.95,

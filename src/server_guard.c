@@ -81,8 +81,10 @@ static void server_guard_read_protections(const struct server *server,
     readings[PROTECTION_MEMORY_SOFT] = (struct protection_reading){
         server_guard_mb(own_bytes), server_guard_mb(options->memory_soft_bytes)};
     readings[PROTECTION_MEMORY_HARD] = server_guard_memory_hard(server, system, own_bytes);
-    readings[PROTECTION_DESCRIPTORS] =
-        (struct protection_reading){places, server->descriptors.place_count};
+    if (server->descriptors.place_count < options->connections_max) { /* 0: there are enough */
+        readings[PROTECTION_DESCRIPTORS] = (struct protection_reading){
+            atomic_load(&server->conn_count), server->descriptors.place_count};
+    }
     readings[PROTECTION_LAG] =
         (struct protection_reading){server_guard_lag(server, now_ns), PROTECTION_LAG_PERCENT};
     readings[PROTECTION_CONNECTIONS] = (struct protection_reading){

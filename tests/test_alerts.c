@@ -107,6 +107,11 @@ static void a_rule_that_is_turned_off_ends_its_alert(void **state)
     readings[ALERT_DISK].limit = 0;
     assert_int_equal(tick(ALERT_DISK, 99, 1), ALERT_NONE);
     assert_int_equal(tick(ALERT_DISK, 99, 10), ALERT_NONE);
+    readings[ALERT_DISK].limit = 80;
+    tick(ALERT_DISK, 99, 3);
+    assert_int_equal(tick(ALERT_DISK, 90, 1), ALERT_CRITICAL);
+    readings[ALERT_DISK].limit = 0;
+    assert_int_equal(tick(ALERT_DISK, 90, 1), ALERT_NONE);
     readings[ALERT_DISK].limit = 97; /* above that of the critical level */
     assert_int_equal(tick(ALERT_DISK, 96, 10), ALERT_NONE);
     assert_int_equal(tick(ALERT_DISK, 98, 3), ALERT_CRITICAL);

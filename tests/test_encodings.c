@@ -231,6 +231,7 @@ static void what_only_json_can_say_is_marked(void **state)
     assert_int_equal(frame_log_desc(json, frame_log_head(json) - 1)->flags, 0);
 }
 
+/* S103: retention by age. */
 static void it_ends_long_after_its_last_client(void **state)
 {
     (void)state;

@@ -138,6 +138,7 @@ static void a_frame_at_the_wrap_goes_on_in_the_second_view(void **state)
     frame_log_destroy(log);
 }
 
+/* S103: retention by bytes. */
 static void the_tail_keeps_all_but_one_in_128_bytes_less_a_frame(void **state)
 {
     (void)state;

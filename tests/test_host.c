@@ -8,9 +8,14 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include "codec/base/units.h"
 #include "src/admin/host.h"
+
+#define BYTES (16 * MIB) /* far more than the kernel's figures may be off */
 
 static _Atomic bool ends;
 
@@ -76,11 +81,30 @@ static void no_thread_waits_for_no_time(void **state)
     assert_int_equal(host_run_delay_ns(UINT32_MAX), 0);
 }
 
+/* S41, S99: what the watermarks judge. */
+static void memory_that_is_allocated_is_private_and_a_file_is_not(void **state)
+{
+    (void)state;
+    uint64_t before = host_private_bytes();
+    char *own = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(own, MAP_FAILED);
+    memset(own, 1, BYTES);
+    uint64_t with_own = host_private_bytes();
+    assert_true(with_own >= before + BYTES / 2);
+    char *shared = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(shared, MAP_FAILED);
+    memset(shared, 1, BYTES);
+    assert_true(host_private_bytes() < with_own + BYTES / 2);
+    munmap(own, BYTES);
+    munmap(shared, BYTES);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_that_share_a_cpu_wait_for_it),
         cmocka_unit_test(no_thread_waits_for_no_time),
+        cmocka_unit_test(memory_that_is_allocated_is_private_and_a_file_is_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

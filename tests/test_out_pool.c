@@ -157,6 +157,7 @@ static void an_empty_pool_is_enobufs_and_the_chain_is_as_it_was(void **state)
     assert_int_equal(pool.free_count, pool.block_count);
 }
 
+/* S97: resources are used again. */
 static void blocks_that_came_back_are_used_before_fresh_ones(void **state)
 {
     (void)state;

@@ -111,8 +111,8 @@ static void a_lag_of_a_moment_refuses_nobody(void **state)
         assert_null(tick(PROTECTION_LAG, 100).refusal);
     }
     assert_non_null(tick(PROTECTION_LAG, 100).refusal);
-    assert_non_null(tick(PROTECTION_LAG, 50).refusal);
-    assert_null(tick(PROTECTION_LAG, 49).refusal);
+    assert_non_null(tick(PROTECTION_LAG, 74).refusal);
+    assert_null(tick(PROTECTION_LAG, 73).refusal);
 }
 
 /* S90, S91: from 90 % of all connections on until they are below 80 %. */

@@ -109,6 +109,7 @@ static struct subscriber *set_up_wide(void)
     return subscriber;
 }
 
+/* S98, S104: a client that is behind gets what is ready, as one contiguous range. */
 static void frames_of_a_whole_group_are_one_stretch(void **state)
 {
     struct link_view view = {.lend_bytes = UINT32_MAX};

@@ -89,19 +89,19 @@ struct core_zero_copy {
 };
 
 struct core_options {
-    uint32_t index;                  /* of the core: its reader number in the log */
-    int cpu;                         /* to pin the thread to; -1: not pinned */
-    uint32_t conn_count_max;         /* global limit: the slab holds them all */
-    _Atomic uint32_t *conn_count;    /* open, all cores together */
-    uint32_t open_count_max;         /* of conn_count; 0: conn_count_max + CORE_SPARE_CONNS. Fewer,
-                                        when descriptors are short: the others wait unaccepted */
-    _Atomic uint32_t *place_count;   /* of these, asked to come in and may: up to */
-    uint32_t place_count_max;        /* this many; 0: conn_count_max. Others receive 503 */
-    const struct pressure *pressure; /* shared by all cores; NULL: there is never any */
-    uint64_t heartbeat_interval_ns;  /* WebSocket ping; two missed answers close with 4109 */
-    uint64_t idle_timeout_ns;        /* no subscription and no message: 4114 */
-    uint64_t max_lag_ns;             /* 0: only a lap triggers the policy */
-    uint32_t send_buffer_bytes;      /* for accepted Unix-domain sockets; TCP inherits it */
+    uint32_t index;                 /* of the core: its reader number in the log */
+    int cpu;                        /* to pin the thread to; -1: not pinned */
+    uint32_t conn_count_max;        /* global limit: the slab holds them all */
+    _Atomic uint32_t *conn_count;   /* open, all cores together */
+    uint32_t open_count_max;        /* of conn_count; 0: conn_count_max + CORE_SPARE_CONNS, and
+                                       the others wait unaccepted. Fewer, when descriptors are
+                                       short: the others receive 503 at once */
+    _Atomic uint32_t *place_count;  /* of these, asked to come in and may: up to */
+    uint32_t place_count_max;       /* this many; 0: conn_count_max. Others receive 503 */
+    uint64_t heartbeat_interval_ns; /* WebSocket ping; two missed answers close with 4109 */
+    uint64_t idle_timeout_ns;       /* no subscription and no message: 4114 */
+    uint64_t max_lag_ns;            /* 0: only a lap triggers the policy */
+    uint32_t send_buffer_bytes;     /* for accepted Unix-domain sockets; TCP inherits it */
     struct core_zero_copy zero_copy;
     uint32_t message_bytes_max; /* 0: CORE_MESSAGE_BYTES_MAX; no less than a request has */
     uint64_t half_message_ns;   /* 0: CORE_HALF_MESSAGE_NS; then 4005 */
@@ -114,6 +114,8 @@ struct core_options {
     struct handshake_site site;      /* numbers: encodings; the first row's if none is offered */
     struct core_encoding *encodings; /* shared by all cores; the first is always written */
     uint32_t encoding_count;
+    /* Shared by all cores; NULL: there is never any. */
+    const struct pressure *pressure;
     struct core_claims *claims; /* of the other encodings, shared too; NULL: there are none */
     struct core_counters *counters;
     const struct core_ops *ops;

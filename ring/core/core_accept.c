@@ -70,7 +70,7 @@ static bool core_accept_is_at_limit(const struct core *core)
 
 void core_accept_on_timer(struct core *core)
 {
-    if (core_accept_is_at_limit(core)) {
+    if (!core->accepts_one && core_accept_is_at_limit(core)) {
         core->accept_retry_ns = core->time.now_ns + CORE_ACCEPT_RETRY_NS;
         return;
     }
@@ -85,12 +85,15 @@ static bool core_accept_is_one_clients_fault(int error)
     return error == -ECONNABORTED || error == -EINTR || error == -EAGAIN || error == -ECANCELED;
 }
 
+/* Where descriptors are short, the one that is over the limit is given up at once, so that nobody
+ * waits unaccepted for a client to leave. */
 static void core_accept_socket(struct core *core, int fd, bool is_unix)
 {
-    if (!opening_begin(&core->links, fd, is_unix)) {
+    if (core->accepts_one && core_accept_is_at_limit(core)) {
+        opening_turn_away(&core->links, fd);
+    } else if (!opening_begin(&core->links, fd, is_unix) ||
+               (!core->accepts_one && core_accept_is_at_limit(core))) {
         core_accept_pause(core, 0);
-    } else if (core_accept_is_at_limit(core)) {
-        core_accept_pause(core, core->accepts_one ? -EMFILE : 0);
     }
 }
 

@@ -117,9 +117,10 @@ struct links_options {
     size_t out_pool_bytes;
     const struct handshake_site *site;
     const struct core_document *document;
-    _Atomic uint32_t *conn_count;    /* open, all cores together */
-    _Atomic uint32_t *place_count;   /* of these, asked to come in and may: up to place_count_max */
-    const struct pressure *pressure; /* NULL: there is never any */
+    _Atomic uint32_t *conn_count;  /* open, all cores together */
+    _Atomic uint32_t *place_count; /* of these, asked to come in and may: up to place_count_max */
+    /* NULL: there is never any. */
+    const struct pressure *pressure;
     struct core_counters *counters;
     struct core *core;
     const struct links_asks *asks;

@@ -11,7 +11,7 @@
 /* A socket that does not become a connection: one word and good-bye. What it has sent is taken
  * unseen: bytes that are unread at the close would make the kernel send a reset, which can overtake
  * the answer. */
-static void opening_turn_away(int fd, const char *answer, size_t answer_bytes)
+static void opening_answer_socket(int fd, const char *answer, size_t answer_bytes)
 {
     uint8_t unseen[LINK_HEAD_BYTES_MAX];
     (void)!recv(fd, unseen, sizeof unseen, MSG_DONTWAIT);
@@ -33,7 +33,7 @@ static bool opening_is_admitted(struct links *links, struct link *link)
     link->is_proxied = admission == CORE_ADMIT_PROXY;
     if (admission == CORE_REFUSE) {
         char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
-        opening_turn_away(
+        opening_answer_socket(
             link->fd, answer,
             handshake_refuse_with(answer, refusal.status_line, refusal.extra, refusal.text));
     }
@@ -61,16 +61,22 @@ static void opening_init(struct links *links, struct link *link, int fd, bool is
     timer_init(&link->timer);
 }
 
+void opening_turn_away(struct links *links, int fd)
+{
+    char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
+    opening_answer_socket(fd, answer,
+                          handshake_refuse(answer, HANDSHAKE_BUSY, links->options.site));
+    counter_add(&links->counters->accepted, 1);
+    counter_add(&links->counters->refused_busy, 1);
+}
+
 bool opening_begin(struct links *links, int fd, bool is_unix)
 {
-    counter_add(&links->counters->accepted, 1);
     if (links->free_count == 0) { /* Far over the limit. */
-        char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
-        opening_turn_away(fd, answer,
-                          handshake_refuse(answer, HANDSHAKE_BUSY, links->options.site));
-        counter_add(&links->counters->refused_busy, 1);
+        opening_turn_away(links, fd);
         return false;
     }
+    counter_add(&links->counters->accepted, 1);
     struct link *link = links_take(links);
     opening_init(links, link, fd, is_unix);
     if (!opening_is_admitted(links, link)) {

@@ -15,6 +15,8 @@
 /* The first handshake loads libcrypto's tables, which takes milliseconds and megabytes: not from
  * the first client's time. */
 void opening_warm_up(void);
+/* Answers a socket for which there is no room with 503, and closes it. */
+void opening_turn_away(struct links *links, int fd);
 /* false: no link is free, and the client was turned away. */
 bool opening_begin(struct links *links, int fd, bool is_unix);
 /* All bytes that have come so far, at the same address as before. Returns how many of them were the

@@ -111,7 +111,8 @@ static void alerts_judge(struct alerts *alerts, enum alert_rule rule,
     state->ticks = goes_on ? state->ticks + 1 : 1;
     if (state->ticks >= alerts_rows[rule].ticks || reading->limit == 0) {
         state->ticks = 0;
-        alerts_enter(alerts, rule, state->nearest, reading, wall_s);
+        alerts_enter(alerts, rule, reading->limit == 0 ? ALERT_NONE : state->nearest, reading,
+                     wall_s);
     }
 }
 

@@ -53,11 +53,11 @@ void guard_tick(struct guard *guard, const struct guard_readings *readings)
     alerts_tick(&guard->alerts, readings->alerts, sample->wall_s);
     struct protection_orders orders = protection_tick(&guard->protection, readings->protections,
                                                       readings->gc_interval_ns, sample->taken_ns);
-    pthread_mutex_unlock(&guard->lock);
-
     atomic_store_explicit(&guard->pressure.refusal, orders.refusal, memory_order_release);
     atomic_store_explicit(&guard->pressure.idle_ns,
                           orders.reaps ? readings->cleanup_interval_ns : 0, memory_order_relaxed);
+    pthread_mutex_unlock(&guard->lock);
+
     if (orders.purges) {
         (void)memory_purge();
     }

@@ -34,7 +34,7 @@ static const struct protection_row {
     [PROTECTION_DESCRIPTORS] =
         {.name = "descriptors",
          .area = "performance",
-         .unit = "clients, as many as the limit of open files leaves room for",
+         .unit = "connections under the limit of open files",
          .effect = PROTECTION_REFUSES "; raise `ulimit -n` or LimitNOFILE=",
          .refusal = "the server has no file descriptors left for clients: try again in 5 seconds",
          .end_share = 0.95,
@@ -44,7 +44,7 @@ static const struct protection_row {
                         .unit = "% of the frame log behind",
                         .effect = PROTECTION_REFUSES,
                         .refusal = "the server is behind with its clients: try again in 5 seconds",
-                        .end_share = 0.5,
+                        .end_share = (double)PROTECTION_LAG_END_PERCENT / PROTECTION_LAG_PERCENT,
                         .ticks = PROTECTION_LAG_TICKS},
     [PROTECTION_CONNECTIONS] =
         {.name = "connections",

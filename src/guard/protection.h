@@ -16,7 +16,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PROTECTION_LAG_PERCENT 50         /* of the frame log; where the rule begins */
+/* Of the frame log. An elastic feed keeps a core half a log behind, which is well. */
+#define PROTECTION_LAG_PERCENT 75
+#define PROTECTION_LAG_END_PERCENT 55
 #define PROTECTION_LAG_TICKS 3            /* in a row, before it begins */
 #define PROTECTION_CONNECTIONS_PERCENT 90 /* of --max-connections; where the rule begins */
 #define PROTECTION_CONNECTIONS_END_PERCENT 80

@@ -66,6 +66,7 @@ class ConnectionMemory(unittest.TestCase):
         return (many - few) / (MANY - FEW)
 
     def test_a_client_of_whole_data_types_takes_256_bytes_at_most(self):
+        """S97, S99: the memory of a connection, all pools included."""
         self.assertLessEqual(self.each("*"), BYTES_MAX)
 
     def test_a_client_of_two_channels_takes_256_bytes_and_a_record_for_the_second(self):

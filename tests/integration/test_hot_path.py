@@ -53,6 +53,7 @@ class HotPath(unittest.TestCase):
                     re.findall(r"^\s*(\d+) ([a-z_0-9]+)$", report.read(), re.M) if name != "total"}, count
 
     def test_a_core_enters_the_kernel_through_its_ring_only_and_not_per_subscriber(self):
+        """S98, S101, S104: one batch for all that is ready, and no hand-off between threads."""
         with Server("--feed", "sim:symbols=1,rate=50") as server, subscribed(server, SUBSCRIBERS):
             calls, ticks = self.calls(server, "core-0", TRACED_TICKS)
             self.assertEqual(set(calls), {"io_uring_enter"}, calls)

@@ -171,10 +171,12 @@ class Descriptors(unittest.TestCase):
                 clients = [RawClient(server.port, upgrade=False) for _ in range(3 * limit)]
                 for client in clients:
                     client.send(request()) # Who is in stays in.
-                self.assertIsNotNone(server.wait_for_line("cannot accept", SECONDS))
+                self.assertIsNotNone(
+                    server.wait_for_line("protection descriptors begins", SECONDS))
                 for _ in range(30):
-                    for path in ("/health", "/readyz", "/metrics", "/stats"):
-                        self.assertEqual(server.admin(path)[0], 200, path)
+                    for path, status in (("/health", 200), ("/readyz", 503), ("/metrics", 200),
+                                         ("/stats", 200)):
+                        self.assertEqual(server.admin(path)[0], status, path)
                 self.assertLess(server.stats()["process"]["open_fds"], limit)
                 idle = [socket.create_connection(("127.0.0.1", server.admin_port))
                         for _ in range(2)]

@@ -5,7 +5,7 @@ import resource
 import unittest
 import uuid
 
-from clients import RawClient, subscribe_message
+from clients import RawClient, request, subscribe_message
 from server import Server, wait_until
 
 MIB = 1024 * 1024
@@ -123,6 +123,25 @@ class MemoryCgroup(unittest.TestCase):
             self.assertIsNotNone(server.wait_for_line(
                 r"WARNING .*memory: 9\d % of this cgroup's limit is in use", SECONDS),
                 server.log())
+
+    def test_near_the_limit_new_connections_are_refused_until_there_is_room_again(self):
+        """S41, S90: max_memory_percent: of the cgroup, which the kernel ends when it is full."""
+        with self.server(300 * MIB, "--frame-log-bytes", "16m", "--alert-memory", "0") as server:
+            with RawClient(server.port) as inside:
+                inside.subscribe(["*"], ["quote"])
+                used = int(server.stats()["system"]["memory_used_mb"])
+                (self.outer / self.limit).write_text(str((used + used // 14) * MIB))
+                self.assertTrue(wait_until(lambda: server.admin("/readyz")[0] == 503, SECONDS))
+                self.assertIsNotNone(server.wait_for_line("protection memory_hard begins"))
+                with RawClient(server.port, upgrade=False) as other:
+                    other.send(request())
+                    self.assertEqual(other.read_head(), 503)
+                    self.assertIn("short of memory", other.read_body())
+                inside.next_message(("quote",))
+                (self.outer / self.limit).write_text(str(300 * MIB))
+                self.assertTrue(wait_until(lambda: server.admin("/readyz")[0] == 200, SECONDS))
+                self.assertIsNotNone(server.wait_for_line("protection memory_hard ends"))
+                RawClient(server.port).close()
 
     def used_bytes(self):
         name = "memory.current" if self.limit == "memory.max" else "memory.usage_in_bytes"

@@ -209,7 +209,7 @@ class Servers(Hosts):
             with contextlib.ExitStack() as clients:
                 for index in range(100):
                     clients.enter_context(socket.create_connection((hosts[index % len(hosts)], server.port)))
-                self.assertIsNotNone(server.wait_for_line("cannot accept connections: Too many open files"))
+                self.assertIsNotNone(server.wait_for_line("protection descriptors begins"))
                 for host in hosts:
                     url = f"http://{f'[{host}]' if ':' in host else host}:{server.admin_port}/health"
                     urllib.request.urlopen(url, timeout=30).close()

@@ -126,6 +126,7 @@ FIGURES = (
     ("ALERTS_HISTORY_COUNT_MAX", 1, "protection.md", "The newest {} changes are kept"),
     ("SERVER_GUARD_LATENCY_MS", 1, "protection.md", "| `latency` | over {} ms |"),
     ("PROTECTION_LAG_PERCENT", 1, "protection.md", "a core is behind by {} % of a full frame log"),
+    ("PROTECTION_LAG_END_PERCENT", 1, "protection.md", "for 3 s | below {} %"),
     ("PROTECTION_LAG_TICKS", 1, "protection.md", "is stalled, for {} s"),
     ("PROTECTION_CONNECTIONS_PERCENT", 1, "protection.md", "{} % of `--max-connections` are taken"),
     ("PROTECTION_CONNECTIONS_END_PERCENT", 1, "protection.md", "below {} %"),

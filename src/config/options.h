@@ -88,8 +88,8 @@ struct options {
     const char *config_path; /* NULL: none */
     const char *environment; /* NULL: none; see options_profile.h */
     bool check_config;       /* Say whether they are good, and end. */
-    bool print_config;       /* Print them, and end; as is: */
-    bool print_env;
+    bool print_config;       /* Print them as YAML, and end. */
+    bool print_env;          /* Print them as variables, and end. */
     const char *host;
     uint32_t port;
     const char *admin_host;
@@ -122,8 +122,8 @@ struct options {
     int rate_limit_enabled;  /* 0: no, 1: yes */
     const char *admin_token; /* NULL: none */
     const char *admin_token_file;
-    int monitoring_enabled; /* 0: no, 1: yes; as is: */
-    int prometheus_enabled;
+    int monitoring_enabled;       /* 0: no, 1: yes */
+    int prometheus_enabled;       /* 0: no, 1: yes */
     uint32_t watchdog_seconds;    /* 0: off */
     uint32_t ready_stale_percent; /* 0: off */
     int log_level;                /* enum log_level */

@@ -577,8 +577,7 @@ int main(int argc, char **argv)
         return standard_fds_flush("ringcast") ? 0 : SERVER_EXIT_FAILED;
     }
     if (server.options.print_config || server.options.print_env) {
-        (server.options.print_config ? options_print_config : options_print_env)(stdout,
-                                                                                 &server.options);
+        options_print(stdout, &server.options);
         return standard_fds_flush("ringcast") ? 0 : SERVER_EXIT_FAILED;
     }
     int error = arenas_create(server.options.core_count + MAIN_OTHER_THREADS);

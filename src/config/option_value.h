@@ -15,8 +15,8 @@
 struct option_value {
     const struct option_spec *spec;
     enum options_layer layer;
-    /* "--port", "WEBSOCKET_PORT", "FILE:3: websocket.port": for errors. Lives as
-     * long as the options, unless the layer is that of defaults or of options. */
+    /* "--port", "WEBSOCKET_PORT", "FILE:3: websocket.port": for errors. It lives as long as the
+     * options, unless the layer is that of the defaults or of the command line. */
     const char *source;
     const char *text; /* NULL: a flag without a value */
     const cpu_set_t *cpus;

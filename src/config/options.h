@@ -89,8 +89,8 @@ struct options {
     const char *config_path; /* NULL: none */
     const char *environment; /* NULL: none; see options_profile.h */
     bool check_config;       /* Say whether they are good, and end. */
-    bool print_config;       /* Print them, and end; as is: */
-    bool print_env;
+    bool print_config;       /* Print them as YAML, and end. */
+    bool print_env;          /* Print them as variables, and end. */
     const char *host;
     uint32_t port;
     const char *admin_host;

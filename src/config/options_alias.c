@@ -38,6 +38,7 @@ const struct option_alias *options_alias_table(size_t *count_out)
 const struct option_alias *options_alias_find(const char *path)
 {
     const char *name = path;
+    assert_debug(*path != '\0');
     for (size_t i = 0; i < OPTIONS_ALIAS_SECTION_COUNT; i++) {
         size_t bytes = strlen(options_alias_sections[i]);
         if (strncmp(path, options_alias_sections[i], bytes) == 0) {
@@ -45,7 +46,6 @@ const struct option_alias *options_alias_find(const char *path)
         }
     }
     for (size_t i = 0; i < OPTIONS_ALIAS_COUNT; i++) {
-        assert_debug(strlen(options_aliases[i].unit) <= OPTIONS_ALIAS_UNIT_BYTES_MAX);
         if (strcmp(options_aliases[i].name, name) == 0) {
             return &options_aliases[i];
         }

@@ -11,8 +11,6 @@
 
 #include "src/config/options.h"
 
-#define OPTIONS_ALIAS_UNIT_BYTES_MAX 1
-
 struct option_alias {
     const char *name; /* "gc_threshold_mb": the last part of the key */
     const char *key;  /* of the row: "memory_soft" */

@@ -27,7 +27,8 @@ json_t *options_json(const struct options *options)
 {
     size_t count;
     const struct option_spec *table = options_table(&count);
-    const struct option_spec *heartbeat = options_find("heartbeat-interval", 18);
+    const struct option_spec *heartbeat =
+        options_find("heartbeat-interval", sizeof "heartbeat-interval" - 1);
     json_t *root = json_object();
     json_t *origins = json_object();
     int failed = json_object_set_new(root, "heartbeat", options_value_json(options, heartbeat));

@@ -218,3 +218,12 @@ void options_print_env(FILE *out, const struct options *options)
         }
     }
 }
+
+void options_print(FILE *out, const struct options *options)
+{
+    if (options->print_config) {
+        options_print_config(out, options);
+    } else {
+        options_print_env(out, options);
+    }
+}

@@ -15,6 +15,9 @@
 
 #include "src/config/options.h"
 
+/* What --print-config or else --print-env asks for. */
+void options_print(FILE *out, const struct options *options);
+
 void options_print_config(FILE *out, const struct options *options);
 
 /* What has been set, be it to its default: it may override a profile. */

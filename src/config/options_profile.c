@@ -120,7 +120,8 @@ int options_profile_take(struct options *options, const cpu_set_t *cpus,
         return 0;
     }
     if (profile == OPTIONS_PROFILE_COUNT) {
-        const char *source = options->sources[options_row(options_find("environment", 11))];
+        const struct option_spec *spec = options_find("environment", sizeof "environment" - 1);
+        const char *source = options->sources[options_row(spec)];
         option_value_warn(options,
                           "%s: no profile has the name \"%.64s\", and none is used; the profiles "
                           "are development (dev), test and production (prod)",

@@ -198,6 +198,26 @@ class Documents(ConfigurationTestCase):
                 self.assertEqual(result.stdout, "")
 
 
+class Page(ConfigurationTestCase):
+    def test_each_subject_of_a_configuration_has_its_keys(self):
+        """S48: the nine subjects are on the page of the options, with keys that exist."""
+        page = (CHECKOUT / "docs/options.md").read_text(encoding="utf8")
+        rows = dict(re.findall(r"^\| ([\w ]+) \| (.*) \|$", page.split("### Subjects of")[1].split("## Pro")[0], re.M))
+        del rows["subject"]
+        self.assertEqual(list(rows), ["websocket", "service discovery", "load balancing", "scaling", "security",
+                                      "logging", "monitoring", "cache", "database"])
+        printed = self.printed()
+        for key in re.findall(r"`([\w.]+)`", " ".join(rows.values())):
+            section, _, name = key.rpartition(".")
+            self.assertRegex(printed, rf"(?m)^{section}:\n(  .*\n)*?  (# )?{name}:" if section else
+                             rf"(?m)^(# )?{name}:")
+
+    def test_what_does_not_apply_is_said(self):
+        """S37"""
+        page = (CHECKOUT / "docs/options.md").read_text(encoding="utf8")
+        self.assertIn("ringcast does not read `DATABASE_URL`, `REDIS_URL` and `AI_API_KEY`", page)
+
+
 class Profiles(ConfigurationTestCase):
     def test_the_program_needs_no_file_for_a_profile(self):
         """S36, S43, S49: the values are those of the file in config."""

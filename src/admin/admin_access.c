@@ -152,9 +152,14 @@ static bool admin_access_is_own_host(const struct admin_access *access, const ch
     bool is_bracketed = *host == '[';
     const char *name = host + is_bracketed;
     size_t bytes = strcspn(name, is_bracketed ? "]" : ":");
-    return ip_address_parse(&address, name, bytes) ||
-           (bytes == strlen("localhost") && strncasecmp(name, "localhost", bytes) == 0) ||
-           (bytes == strlen(access->host) && strncasecmp(name, access->host, bytes) == 0);
+    const char *end = name + bytes;
+    if (is_bracketed && *end++ != ']') {
+        return false;
+    }
+    bool is_known = ip_address_parse(&address, name, bytes) ||
+                    (bytes == strlen("localhost") && strncasecmp(name, "localhost", bytes) == 0) ||
+                    (bytes == strlen(access->host) && strncasecmp(name, access->host, bytes) == 0);
+    return is_known && (*end == '\0' || *end == ':');
 }
 
 /* "http://localhost:8080" is the origin of pages of the host "localhost:8080". */

@@ -57,6 +57,14 @@ admin_access_audit(struct admin_access *access, const struct admin_page *page,
               route == NULL ? "for an unknown path" : route->shown.path, what, skipped);
 }
 
+void admin_access_log_change(const struct admin_route *route, const struct admin_page *page)
+{
+    assert_always(route->role == ADMIN_WRITE);
+    assert_always(page->user != NULL);
+    log_write(LOG_LEVEL_INFO, "audit: GRANTED %s: admin request %s: as %s", page->client,
+              route->shown.path, page->user);
+}
+
 /* ---- Who asks ---- */
 
 /* false: the connection has no address of the Internet. */

@@ -128,6 +128,7 @@ class Frame(ServerTestCase):
         done = run(["curl", "-sS", "-d", "{}", f"localhost:{self.server.admin_port}{path}",  # a form, by its type
                     "-o", "/dev/null", "-w", "%{http_code}"])
         self.assertEqual((done.stdout, done.stderr), ("200", ""))
+        self.assertIsNotNone(self.server.wait_for_line(rf"audit: GRANTED .*: admin request {path}: as local"))
         own = {"Origin": f"http://127.0.0.1:{self.server.admin_port}"}
         self.assertEqual(self.server.admin(path, "POST", headers=own)[0], 200)
         self.assertEqual(self.server.admin(path, "POST", headers={"Origin": "http://evil.example"})[0], 403)

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 import unittest
 
 from server import (Server, ServerTestCase, as_ordinary_user, program, reap, run, spawn, until_room,
@@ -79,9 +80,9 @@ class Frame(ServerTestCase):
 
         def core():
             return next(thread for thread in self.json_of("/admin/stats")["threads"] if thread["thread"] == "core-0")
-        before = core()
+        before, counts_time = core(), os.path.exists("/proc/self/schedstat")
         self.assertTrue(wait_until(lambda: core()["turns"] > before["turns"] and
-                                   core()["cpu_seconds"] > before["cpu_seconds"]), before)
+                                   (not counts_time or core()["cpu_seconds"] > before["cpu_seconds"])), before)
 
     def test_admin_feeds_are_those_of_stats(self):
         """Of two readings around, whose counters may have grown."""
@@ -291,21 +292,20 @@ class Flood(ServerTestCase):
 
     def test_a_flood_of_failures_does_not_bury_the_log(self):
         """S117: fifty lines at once, ten a second."""
-        before = len(self.server.log_lines())
         client = http.client.HTTPConnection("127.0.0.1", self.server.admin_port, timeout=10)
-        for _ in range(300):
-            client.request("GET", "/admin", headers=PROXIED)
-            answer = client.getresponse()
-            answer.read()
-            self.assertEqual(answer.status, 401)
-        client.close()
+        self.addCleanup(client.close)
+        began = time.monotonic()
 
         def is_summed_up():
-            self.server.admin("/admin", headers=PROXIED)
-            return any("lines before this one were left out" in line for line in self.server.log_lines()[before:])
-        lines = sum("audit: FAILED" in line for line in self.server.log_lines()[before:])
-        self.assertLess(lines, 200)
-        self.assertTrue(wait_until(is_summed_up))
+            for _ in range(200):
+                client.request("GET", "/admin", headers=PROXIED)
+                answer = client.getresponse()
+                answer.read()
+                self.assertEqual(answer.status, 401)
+            return any("lines before this one were left out" in line for line in self.server.log_lines())
+        self.assertTrue(wait_until(is_summed_up, 60))
+        lines = sum("audit: FAILED" in line for line in self.server.log_lines())
+        self.assertLessEqual(lines, 52 + 10 * (time.monotonic() - began))
 
 
 class Socket(unittest.TestCase):

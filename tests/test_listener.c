@@ -7,6 +7,7 @@
 /* clang-format on */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -582,6 +583,35 @@ static void a_unix_path_that_another_listener_has_by_now_stays(void **state)
     assert_int_equal(access(path, F_OK), -1);
 }
 
+static void sockets_of_the_dead_are_removed_and_nothing_else(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"a-1.ctl", "a-2.ctl", "b-1.ctl", "a-1.ctx"};
+    char folder[] = "/tmp/ringcast-listener-XXXXXX";
+    char paths[4][sizeof folder + 16];
+    char file[sizeof folder + 16];
+    int fds[4];
+    assert_non_null(mkdtemp(folder));
+    for (int i = 0; i < 4; i++) {
+        snprintf(paths[i], sizeof paths[i], "%s/%s", folder, names[i]);
+        assert_int_equal(open_unix(paths[i], &fds[i]), 0);
+    }
+    snprintf(file, sizeof file, "%s/a-3.ctl", folder);
+    close(open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600)); /* no socket */
+    for (int i = 1; i < 4; i++) {
+        close(fds[i]);
+    }
+    listener_unix_remove_dead(folder, "a-", ".ctl");
+    listener_unix_remove_dead("/nonexistent", "a-", ".ctl");
+    assert_int_equal(access(paths[1], F_OK), -1);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(unlink(paths[i]), i == 1 ? -1 : 0);
+    }
+    close(fds[0]);
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 /* A start: 0 when it got the path, and then, to the parent, a byte. It lives until the parent
  * closes its pipe. */
 static int start_at_path(int from_parent, int to_parent)
@@ -818,6 +848,7 @@ int main(void)
         TEST(a_unix_path_that_was_left_by_the_dead_is_replaced),
         TEST(a_unix_socket_removes_its_own_file_at_the_end),
         TEST(a_unix_path_that_another_listener_has_by_now_stays),
+        TEST(sockets_of_the_dead_are_removed_and_nothing_else),
         TEST(of_many_starts_at_one_path_one_has_it),
         TEST(of_many_starts_at_one_port_one_has_it),
         TEST(a_unix_path_where_somebody_answers_is_refused),

@@ -217,12 +217,12 @@ static void what_kubernetes_sets_for_a_service_is_ignored(void **state)
     struct options options = parsed("");
     assert_int_equal(options.port, 8765);
     assert_int_equal(options.admin_port, 8080);
-    assert_int_equal(options.warning_count, 3);
+    assert_int_equal(options.warning_count, 4);
     assert_non_null(
         strstr(options.warnings[0], "WEBSOCKET_PORT=tcp://10.96.12.34:8765 is ignored"));
     assert_non_null(strstr(options.warnings[0], "give --port"));
     assert_non_null(strstr(options.warnings[1], "RINGCAST_PORT=tcp://[fd00::1]:8765 is ignored"));
-    assert_non_null(strstr(options.warnings[2], "give --admin-port"));
+    assert_non_null(strstr(options.warnings[3], "give --metrics-port"));
     options_deinit(&options);
     options = parsed("--port 9 --admin-port 10");
     assert_int_equal(options.port, 9);

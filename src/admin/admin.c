@@ -228,6 +228,9 @@ static void admin_fill(struct admin *admin, struct admin_page *page, const char 
     } else if (route == NULL) {
         admin_page_error(page, MHD_HTTP_METHOD_NOT_ALLOWED, "use %s", allow_out);
     } else if (admin_read_body(body, page)) {
+        if (route->role == ADMIN_WRITE) {
+            admin_access_log_change(route, page);
+        }
         route->answer(page);
     }
 }

@@ -57,6 +57,14 @@ admin_access_audit(struct admin_access *access, const struct admin_page *page,
               route == NULL ? "for an unknown path" : route->shown.path, what, skipped);
 }
 
+void admin_access_log_change(const struct admin_route *route, const struct admin_page *page)
+{
+    assert_always(route->role == ADMIN_WRITE);
+    assert_always(page->user != NULL);
+    log_write(LOG_LEVEL_INFO, "audit: GRANTED %s: admin request %s: as %s", page->client,
+              route->shown.path, page->user);
+}
+
 /* ---- Who asks ---- */
 
 /* false: the connection has no address of the Internet. */
@@ -152,9 +160,14 @@ static bool admin_access_is_own_host(const struct admin_access *access, const ch
     bool is_bracketed = *host == '[';
     const char *name = host + is_bracketed;
     size_t bytes = strcspn(name, is_bracketed ? "]" : ":");
-    return ip_address_parse(&address, name, bytes) ||
-           (bytes == strlen("localhost") && strncasecmp(name, "localhost", bytes) == 0) ||
-           (bytes == strlen(access->host) && strncasecmp(name, access->host, bytes) == 0);
+    const char *end = name + bytes;
+    if (is_bracketed && *end++ != ']') {
+        return false;
+    }
+    bool is_known = ip_address_parse(&address, name, bytes) ||
+                    (bytes == strlen("localhost") && strncasecmp(name, "localhost", bytes) == 0) ||
+                    (bytes == strlen(access->host) && strncasecmp(name, access->host, bytes) == 0);
+    return is_known && (*end == '\0' || *end == ':');
 }
 
 /* "http://localhost:8080" is the origin of pages of the host "localhost:8080". */

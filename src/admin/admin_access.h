@@ -32,4 +32,7 @@ struct admin_access {
 bool admin_access_permits(struct admin_access *access, enum admin_role role,
                           const struct admin_route *route, struct admin_page *page);
 
+/* A line of the audit log for a request that changes something, before it does. */
+void admin_access_log_change(const struct admin_route *route, const struct admin_page *page);
+
 #endif

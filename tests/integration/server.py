@@ -261,6 +261,8 @@ class Server:
             raise AssertionError(f"exit code {code} after SIGTERM:\n{self.log()}")
         if self.counters_path().exists():
             raise AssertionError(f"{self.counters_path()} was left behind")
+        if self.ctl_path().exists():
+            raise AssertionError(f"{self.ctl_path()} was left behind")
 
     def kill(self):
         reap(self.process)
@@ -285,6 +287,14 @@ class Server:
 
     def counters_path(self):
         return pathlib.Path(f"/dev/shm/ringcast-{self.process.pid}")
+
+    def ctl_path(self):
+        return pathlib.Path(f"{self.counters_path()}.ctl")
+
+    @property
+    def metrics_port(self):
+        """Of a server with --metrics-port."""
+        return int(self.wait_for_line(r"metrics on \S+:\d+$").rpartition(":")[2])
 
     # ---- The log ----
 
@@ -317,10 +327,10 @@ class Server:
 
     # ---- The admin server ----
 
-    def admin(self, path, method="GET", seconds=10, headers={}):
-        """(status, headers, body)."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.admin_port}{path}", method=method,
-                                         headers=headers)
+    def admin(self, path, method="GET", seconds=10, headers={}, data=None, port=None):
+        """(status, headers, body). port: the admin port, or another one."""
+        request = urllib.request.Request(f"http://127.0.0.1:{port or self.admin_port}{path}",
+                                         method=method, headers=headers, data=data)
         try:
             with urllib.request.urlopen(request, timeout=seconds) as answer:
                 return answer.status, answer.headers, answer.read().decode()

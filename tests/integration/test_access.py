@@ -692,7 +692,7 @@ class Admin(AccessCase):
         with socket.create_connection((host, self.server.admin_port), timeout=10) as client:
             client.sendall(b"GET http://localhost/admin/none HTTP/1.1\r\nHost: localhost\r\n\r\n")
             self.assertTrue(client.recv(4096).startswith(b"HTTP/1.1 401 "))
-        self.assertIsNotNone(self.server.wait_for_line("audit: FAILED admin.*authentication failed"))
+        self.assertIsNotNone(self.server.wait_for_line("audit: FAILED .*: admin request .*authentication failed"))
 
 
 class Options(unittest.TestCase):

@@ -108,9 +108,12 @@ class Namespaces(unittest.TestCase):
             "--kill-child", "--mount-proc"))
 
     def files(self):
+        """By name; beside each there is a socket for ctl."""
         folder = pathlib.Path(f"/proc/{self.keeper.pid}/root/dev/shm")
-        return {path.name: path for path in folder.iterdir()}
-
+        found = {path.name: path for path in folder.iterdir()}
+        sockets = {name for name, path in found.items() if path.is_socket()}
+        self.assertEqual(sockets, {f"{name}.ctl" for name in set(found) - sockets})
+        return {name: path for name, path in found.items() if name not in sockets}
 
     def test_both_servers_have_a_file_and_neither_removes_the_others(self):
         with self.server() as first:

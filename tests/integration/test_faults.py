@@ -626,8 +626,8 @@ class FullServers(unittest.TestCase):
         if shutil.which("prlimit") is None:
             self.skipTest("SKIPPED: prlimit is not installed")
         with Server("--feed", "sim:types=quote+trade+bar+depth",
-                    prefix=("prlimit", "--nofile=64:64")) as server:
-            self.assertIsNotNone(server.wait_for_line("limit of open files is 64"))
+                    prefix=("prlimit", "--nofile=72:72")) as server:
+            self.assertIsNotNone(server.wait_for_line("limit of open files is 72"))
             with HealthyClient(server.url()) as healthy:
                 clients = [RawClient(server.port, upgrade=False, timeout=20) for _ in range(90)]
                 statuses = []

@@ -76,7 +76,8 @@ class Start(unittest.TestCase):
                 text, _ = process.communicate(timeout=10)
                 self.assertEqual(process.returncode, -number, text)
                 self.assertNotIn(b"listening on", text)
-                self.assertFalse(os.path.exists(f"/dev/shm/ringcast-{process.pid}"))
+                for suffix in ("", ".ctl"):
+                    self.assertFalse(os.path.exists(f"/dev/shm/ringcast-{process.pid}{suffix}"))
 
     def test_a_parent_that_has_blocked_the_signals(self):
         before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
@@ -103,7 +104,8 @@ class Start(unittest.TestCase):
                 lambda: condition(process.pid) or process.poll() is not None, 20, step=0.0001))
             process.send_signal(number)
             _, text = process.communicate(timeout=20)
-            self.assertFalse(os.path.exists(f"/dev/shm/ringcast-{process.pid}"))
+            for suffix in ("", ".ctl"):
+                self.assertFalse(os.path.exists(f"/dev/shm/ringcast-{process.pid}{suffix}"))
             return (process.returncode, text), text.decode(errors="replace")
         code, text = until_room(attempt)
         self.assertIn(code, (-number, 0), text)

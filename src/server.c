@@ -465,7 +465,7 @@ int server_start_admin(struct server *server)
                     .symbols = &server->symbols,
                     .commands = server->commands,
                     .drain = &server->drain,
-                    .drain_timeout_ns = server->options.drain_timeout_ns},
+                    .drain_timeout_ns = &server->options.drain_timeout_ns},
         .counters = server->counters,
         .connections_max = server->descriptors.admin_count,
         .tokens = &server->admin_tokens,

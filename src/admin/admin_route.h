@@ -29,7 +29,7 @@ struct admin_sources {
     const struct symbols *symbols;
     struct commands *commands;
     struct drain_request *drain;
-    uint64_t drain_timeout_ns; /* --drain-timeout */
+    const uint64_t *drain_timeout_ns; /* --drain-timeout; main reads it */
 };
 
 struct admin_page {

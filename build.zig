@@ -118,6 +118,7 @@ const cpu_check = "codec/base/cpu_check.c";
 const log_follower = "tests/log_follower.c";
 const threaded_tests = [_][]const u8{
     "channels",
+    "command",
     "control",
     "core_claims",
     "feed_queue",

@@ -461,7 +461,7 @@ int server_start_admin(struct server *server)
                     .commands = server->commands,
                     .options = &server->options,
                     .drain = &server->drain,
-                    .drain_timeout_ns = server->options.drain_timeout_ns,
+                    .drain_timeout_ns = &server->options.drain_timeout_ns,
                     .roll = {server_roll_run, server},
                     .guard = server->guard},
         .counters = server->counters,

@@ -7,6 +7,7 @@
 /* clang-format on */
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "ring/link/out_pool.h"
 
@@ -253,6 +254,88 @@ static void what_is_copied_stays_in_the_chain(void **state)
     out_chain_clear(&pool, &chain);
 }
 
+/* How many pages of the pool have memory. */
+static size_t resident_pages(void)
+{
+    static unsigned char pages[2048];
+    size_t bytes = (size_t)pool.block_count * OUT_BLOCK_BYTES;
+    size_t count = 0;
+    assert_true(bytes / 4096 <= sizeof pages);
+    assert_int_equal(mincore(pool.blocks, bytes, pages), 0);
+    for (size_t i = 0; i < bytes / 4096; i++) {
+        count += pages[i] & 1;
+    }
+    return count;
+}
+
+/* Fills a pool of 8 MiB, or as much of it. */
+static void fill(struct out_chain *chain, size_t bytes)
+{
+    for (size_t filled = 0; filled < bytes; filled += REFERENCE_BYTES) {
+        assert_int_equal(out_chain_append(&pool, chain, reference, REFERENCE_BYTES), 0);
+    }
+}
+
+/* S62: a burst leaves no memory behind. */
+static void a_pool_that_is_free_gives_its_memory_back_in_slices(void **state)
+{
+    struct out_chain chain;
+    (void)state;
+    out_pool_deinit(&pool);
+    assert_int_equal(out_pool_init(&pool, 8u << 20), 0);
+    size_t idle_pages = resident_pages();
+    assert_false(out_pool_trim(&pool));
+    for (uint32_t round = 0; round < 3; round++) {
+        out_chain_init(&chain);
+        fill(&chain, 7u << 20);
+        assert_true(resident_pages() > 1600);
+        assert_false(out_pool_trim(&pool)); /* All of it is used. */
+        assert_true(resident_pages() > 1600);
+        out_chain_clear(&pool, &chain);
+        size_t before = resident_pages();
+        bool has_more = true;
+        for (uint32_t slices = 0; has_more; slices++) {
+            has_more = out_pool_trim(&pool);
+            size_t after = resident_pages();
+            assert_true(before - after <= OUT_POOL_TRIM_BYTES / 4096);
+            assert_true(slices < 16);
+            before = after;
+        }
+        assert_int_equal(resident_pages(), idle_pages);
+        assert_int_equal(pool.free_count, pool.block_count);
+    }
+}
+
+/* What is used again between two slices keeps its bytes. */
+static void a_pool_that_is_used_again_while_it_is_trimmed_keeps_its_bytes(void **state)
+{
+    struct out_chain chain;
+    struct out_chain other;
+    (void)state;
+    out_pool_deinit(&pool);
+    assert_int_equal(out_pool_init(&pool, 8u << 20), 0);
+    for (size_t used = 0; used < 7u << 20; used += 1u << 20) {
+        out_chain_init(&chain);
+        out_chain_init(&other);
+        fill(&chain, 7u << 20);
+        out_chain_clear(&pool, &chain);
+        assert_true(out_pool_trim(&pool));
+        fill(&other, used);
+        while (out_pool_trim(&pool)) {
+        }
+        assert_int_equal(out_chain_append(&pool, &chain, reference, 1000), 0);
+        assert_holds(&chain, 0, 1000);
+        for (size_t at = 0; at < used; at += REFERENCE_BYTES) {
+            uint8_t copy[REFERENCE_BYTES];
+            assert_int_equal(out_chain_copy(&pool, &other, copy, sizeof copy), sizeof copy);
+            assert_memory_equal(copy, reference, sizeof copy);
+            out_chain_consume(&pool, &other, sizeof copy);
+        }
+        out_chain_clear(&pool, &chain);
+        assert_int_equal(pool.free_count, pool.block_count);
+    }
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -267,6 +350,8 @@ int main(void)
         TEST(the_chains_of_many_conns_do_not_mix),
         TEST(chains_that_keep_to_their_share_never_empty_the_pool),
         TEST(what_is_copied_stays_in_the_chain),
+        TEST(a_pool_that_is_free_gives_its_memory_back_in_slices),
+        TEST(a_pool_that_is_used_again_while_it_is_trimmed_keeps_its_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

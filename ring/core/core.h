@@ -171,6 +171,9 @@ bool core_has_room(struct core *core, uint32_t conn, size_t bytes);
 /* Counts the cost of work for a conn's message; and whether the rest of the work must wait. */
 void core_spend(struct core *core, uint32_t units);
 bool core_slice_is_over(const struct core *core);
+/* For a mail: gives memory of pools that are idle back to the kernel, a slice's worth. Returns
+ * whether there is no more. */
+bool core_trim(struct core *core);
 /* The message goes on in ops.on_continue. Until it is answered no other of this conn is read, and
  * its frames wait in the log. Of a conn that closes it is dropped (ops.on_drop). */
 void core_hold(struct core *core, uint32_t conn);

@@ -23,6 +23,12 @@ int core_post(struct core *core, struct core_mail *mail)
     return 0;
 }
 
+bool core_trim(struct core *core)
+{
+    core_spend(core, CORE_MAIL_UNITS);
+    return !out_pool_trim(&core->links.out_pool);
+}
+
 bool core_has_mail(const struct core *core)
 {
     const struct core_mailbox *box = &core->mailbox;

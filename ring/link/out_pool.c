@@ -28,6 +28,29 @@ void out_pool_deinit(struct out_pool *pool)
     munmap(pool->blocks, (size_t)pool->block_count * OUT_BLOCK_BYTES);
 }
 
+bool out_pool_trim(struct out_pool *pool)
+{
+    const uint32_t first = OUT_POOL_BYTES_TOUCHED / OUT_BLOCK_BYTES; /* These stay. */
+    const uint32_t step_max = OUT_POOL_TRIM_BYTES / OUT_BLOCK_BYTES;
+    const uint32_t blocks_of_page = 4096 / OUT_BLOCK_BYTES;
+    pool->kept = pool->fresh > pool->kept ? pool->fresh : pool->kept;
+    if (pool->free_count == pool->block_count) {
+        pool->free_first = OUT_NONE;
+        pool->fresh = 0;
+    }
+    uint32_t from = pool->fresh > first ? pool->fresh : first;
+    from = (from + blocks_of_page - 1) / blocks_of_page * blocks_of_page;
+    uint32_t to = (pool->kept + blocks_of_page - 1) / blocks_of_page * blocks_of_page;
+    assert_always(to <= pool->block_count);
+    if (to <= from) {
+        return false;
+    }
+    from = to - from > step_max ? to - step_max : from;
+    (void)madvise(&pool->blocks[from], (size_t)(to - from) * OUT_BLOCK_BYTES, MADV_DONTNEED);
+    pool->kept = from;
+    return pool->kept > first && pool->kept > pool->fresh;
+}
+
 static uint32_t out_pool_take(struct out_pool *pool)
 {
     assert_always(pool->free_count > 0);

@@ -11,7 +11,7 @@
  *
  * Owner    A core. Threads: its own.
  * Memory   One mapping, blocks of 256 bytes; the first OUT_POOL_BYTES_TOUCHED are touched at
- *          creation, the rest when first used.
+ *          creation, the rest when first used, and again after out_pool_trim.
  * Errors   -ENOBUFS: the pool is empty; the chain is as it was.
  */
 #ifndef RINGCAST_RING_OUT_POOL_H
@@ -26,8 +26,9 @@
 #define OUT_BLOCK_BYTES 256
 #define OUT_BLOCK_PAYLOAD (OUT_BLOCK_BYTES - 8)
 #define OUT_POOL_BYTES_TOUCHED (1u << 20)
-#define OUT_POOL_SHARE 8   /* One conn may have an eighth of what is free */
-#define OUT_POOL_RESERVE 4 /* above the last quarter, */
+#define OUT_POOL_TRIM_BYTES (1u << 20) /* about 0.1 ms */
+#define OUT_POOL_SHARE 8               /* One conn may have an eighth of what is free */
+#define OUT_POOL_RESERVE 4             /* above the last quarter, */
 #define OUT_POOL_SHARE_BYTES_MIN 4096
 #define OUT_NONE UINT32_MAX
 
@@ -42,7 +43,8 @@ struct out_pool {
     struct out_block *blocks;
     uint32_t block_count;
     uint32_t free_first; /* blocks that were used and came back */
-    uint32_t fresh;      /* blocks from here on were never used */
+    uint32_t fresh;      /* blocks from here on were never used, or not since all were free */
+    uint32_t kept;       /* blocks from here on have no memory, unless they are below fresh */
     uint32_t free_count;
 };
 
@@ -64,6 +66,11 @@ static inline size_t out_pool_share(const struct out_pool *pool)
 
 int out_pool_init(struct out_pool *pool, size_t bytes);
 void out_pool_deinit(struct out_pool *pool);
+
+/* Once all blocks are free at the same time, gives their memory back to the kernel, at most
+ * OUT_POOL_TRIM_BYTES a call; blocks that are used meanwhile keep theirs. Returns whether there is
+ * more to give. */
+bool out_pool_trim(struct out_pool *pool);
 
 void out_chain_init(struct out_chain *chain);
 int out_chain_append(struct out_pool *pool, struct out_chain *chain, const void *bytes,

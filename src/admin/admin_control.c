@@ -41,6 +41,7 @@ static bool admin_control_has_only(struct admin_page *page, const char *wanted)
 struct admin_control_drain {
     const struct admin_sources *sources;
     uint64_t timeout_ns;
+    bool has_timeout;
     bool is_late; /* The server drains already. */
 };
 
@@ -51,27 +52,31 @@ static bool admin_control_drain_step(void *context, struct commands *commands, u
     struct drain_request *request = drain->sources->drain;
     (void)commands, (void)now_ns;
     drain->is_late = request->is_made || metrics_state(drain->sources->metrics) == METRICS_DRAINING;
+    if (!drain->has_timeout) {
+        drain->timeout_ns = *drain->sources->drain_timeout_ns;
+    }
     if (!drain->is_late) {
         *request = (struct drain_request){.is_made = true, .timeout_ns = drain->timeout_ns};
     }
     return true;
 }
 
-/* What the body asks for, or --drain-timeout. false: it is not valid, and the page says so. */
-static bool admin_control_drain_timeout(struct admin_page *page, uint64_t *timeout_ns_out)
+/* false: the body is not valid, and the page says so. */
+static bool admin_control_drain_read(struct admin_page *page, struct admin_control_drain *drain)
 {
     const json_t *seconds = json_object_get(page->asked, "seconds");
-    *timeout_ns_out = page->sources->drain_timeout_ns;
-    if (!admin_control_has_only(page, "seconds") || seconds == NULL) {
-        return page->status == 0;
-    }
     double value = json_number_value(seconds);
-    if (!json_is_number(seconds) || !(value >= 0 && value <= ADMIN_CONTROL_DRAIN_SECONDS_MAX)) {
+    if (!admin_control_has_only(page, "seconds")) {
+        return false;
+    }
+    if (seconds != NULL &&
+        (!json_is_number(seconds) || !(value >= 0 && value <= ADMIN_CONTROL_DRAIN_SECONDS_MAX))) {
         admin_page_error(page, MHD_HTTP_BAD_REQUEST,
                          "\"seconds\" is not valid; give a number from 0 to 3600");
         return false;
     }
-    *timeout_ns_out = (uint64_t)(value * (double)NS_PER_SECOND);
+    drain->has_timeout = seconds != NULL;
+    drain->timeout_ns = (uint64_t)(value * (double)NS_PER_SECOND);
     return true;
 }
 
@@ -79,7 +84,7 @@ void admin_control_drain(struct admin_page *page)
 {
     struct admin_control_drain drain = {.sources = page->sources};
     struct command command = {.step = admin_control_drain_step, .context = &drain};
-    if (!admin_control_drain_timeout(page, &drain.timeout_ns)) {
+    if (!admin_control_drain_read(page, &drain)) {
         return;
     }
     const struct counters *counters = metrics_options(page->sources->metrics)->counters;

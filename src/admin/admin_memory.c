@@ -6,6 +6,7 @@
 
 #include "codec/base/check.h"
 #include "ring/board/frame_log_size.h"
+#include "ring/core/core.h"
 #include "src/admin/admin_control.h"
 #include "src/admin/metrics.h"
 #include "src/base/memory_purge.h"
@@ -20,7 +21,8 @@ extern int mallctl(const char *name, void *old, size_t *old_bytes, void *new, si
 
 /* ---- /admin/gc ---- */
 
-/* The command that lets main and each core hand back its thread's cache. */
+/* The command that lets main and each core hand back the cache of its thread, and each core the
+ * memory of its idle pools. */
 struct admin_memory_flush {
     struct core_mail mails[COUNTERS_CORES_MAX];
     bool has_begun;
@@ -29,7 +31,10 @@ struct admin_memory_flush {
 
 static bool admin_memory_flush_core(void *context, struct core *core, uint64_t now_ns)
 {
-    (void)context, (void)core, (void)now_ns;
+    (void)context, (void)now_ns;
+    if (!core_trim(core)) {
+        return false;
+    }
     memory_purge_thread();
     return true;
 }

@@ -30,7 +30,7 @@ struct admin_sources {
     struct commands *commands;
     const struct options *options; /* main's: to be read by a command */
     struct drain_request *drain;
-    uint64_t drain_timeout_ns; /* --drain-timeout */
+    const uint64_t *drain_timeout_ns; /* --drain-timeout; main reads it */
     struct roll_desk roll;
     struct guard *guard;
 };

@@ -3,7 +3,7 @@
  *
  * What a thread keeps for itself (its cache) only that thread can hand back to the allocator.
  *
- * Threads  Any that may block: about 0.2 s for each GiB that is given back. Others go on meanwhile.
+ * Threads  Any that may block: up to 0.5 s for each GiB that is given back. Others go on meanwhile.
  *          memory_purge_thread: the thread's own; tens of microseconds.
  * Memory   None is kept.
  * Units    Bytes.

@@ -132,8 +132,11 @@ int commands_call(struct commands *commands, struct command *command)
         error = -ETIMEDOUT;
     }
     while (error == 0 && !command->is_done) {
-        pthread_cond_wait(&commands->changed, &commands->lock);
-        error = !command->is_done && commands->is_closed ? -ESHUTDOWN : 0;
+        if (commands->is_closed) {
+            error = -ESHUTDOWN;
+        } else {
+            pthread_cond_wait(&commands->changed, &commands->lock);
+        }
     }
     pthread_mutex_unlock(&commands->lock);
     return error;

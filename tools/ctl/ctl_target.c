@@ -87,7 +87,11 @@ static enum ctl_exit ctl_target_choose(struct ctl_target *target, const struct c
         }
         failed = http_call_set_path(&target->url, path, error);
     }
-    return failed == 0 || ctl_options_refuse(usage, "%s", error) ? CTL_DONE : CTL_USAGE_ERROR;
+    if (failed < 0) {
+        ctl_options_refuse(usage, "%s", error);
+        return CTL_USAGE_ERROR;
+    }
+    return CTL_DONE;
 }
 
 enum ctl_exit ctl_target_find(struct ctl_target *target_out, const struct ctl_options *options,

@@ -11,7 +11,7 @@
 #define SESSION_ROLL_DETAIL_UNITS 80 /* two system calls */
 #define SESSION_ROLL_SAMPLE_UNITS 50 /* one */
 #define SESSION_ROLL_CHANNEL_UNITS 20
-#define SESSION_ROLL_CLOSE_UNITS 200 /* with the send and the end that follow */
+#define SESSION_ROLL_CLOSE_UNITS 300 /* with the send and the end that follow */
 
 static_assert(ROLL_NAME_BYTES_MAX == TOKEN_NAME_BYTES_MAX, "a name fits");
 

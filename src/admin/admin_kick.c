@@ -1,7 +1,5 @@
 #include "src/admin/admin_kick.h"
 
-#include <string.h>
-
 #include "codec/base/check.h"
 #include "src/admin/admin_roll.h"
 #include "src/base/log.h"
@@ -87,8 +85,7 @@ void admin_kick(struct admin_page *page)
         !admin_kick_read_who(page, &query.filter)) {
         return;
     }
-    /* The audit log names addresses. */
-    struct roll roll = {.with_details = true, .code = query.code};
+    struct roll roll = {.with_details = query.filter.address != NULL, .code = query.code};
     assert_always(query.code >= ADMIN_KICK_CODE_MIN);
     bool is_listed = admin_roll_list(page, &roll, &query.filter);
     roll.round = ROLL_CLOSE;

@@ -1,12 +1,10 @@
 #include "src/admin/admin_kick.h"
 
-#include <string.h>
-
 #include "codec/base/check.h"
 #include "src/admin/admin_roll.h"
 #include "src/base/log.h"
 
-#define ADMIN_KICK_CODE 4115
+#define ADMIN_KICK_CLOSE_CODE 4115
 #define ADMIN_KICK_CODE_MIN 4100
 #define ADMIN_KICK_CODE_MAX 4299
 #define ADMIN_KICK_LINES 20 /* of the audit log for one request; the others are summed up */
@@ -19,7 +17,7 @@ struct admin_kick_query {
 static bool admin_kick_read_code(struct admin_page *page, uint16_t *code_out)
 {
     const json_t *code = json_object_get(page->asked, "code");
-    json_int_t number = code == NULL ? ADMIN_KICK_CODE : json_integer_value(code);
+    json_int_t number = code == NULL ? ADMIN_KICK_CLOSE_CODE : json_integer_value(code);
     if ((code != NULL && !json_is_integer(code)) || number < ADMIN_KICK_CODE_MIN ||
         number > ADMIN_KICK_CODE_MAX) {
         admin_page_error(page, MHD_HTTP_BAD_REQUEST, "code: give a whole number from %d to %d",
@@ -87,8 +85,7 @@ void admin_kick(struct admin_page *page)
         !admin_kick_read_who(page, &query.filter)) {
         return;
     }
-    /* The audit log names addresses. */
-    struct roll roll = {.with_details = true, .code = query.code};
+    struct roll roll = {.with_details = query.filter.address != NULL, .code = query.code};
     assert_always(query.code >= ADMIN_KICK_CODE_MIN);
     bool is_listed = admin_roll_list(page, &roll, &query.filter);
     roll.round = ROLL_CLOSE;

@@ -22,9 +22,9 @@
 #define ROLL_NAME_BYTES_MAX 64
 
 enum roll_round {
-    ROLL_LIST,   /* a row for each client, with_address of all or of none */
-    ROLL_DETAIL, /* addresses and bytes of the picked ones */
-    ROLL_CLOSE,  /* The picked ones are closed with code. */
+    ROLL_LIST,   /* a row for each client */
+    ROLL_DETAIL, /* The picked ones get their details. */
+    ROLL_CLOSE,  /* The same, and then they are closed with code. */
     ROLL_SAMPLE, /* Each client's quality is sampled: no rows. */
 };
 
@@ -63,9 +63,8 @@ struct roll_channel {
 
 struct roll {
     enum roll_round round;
-    bool with_details; /* of ROLL_LIST: addresses and bytes of all, which costs two system calls
-                          each */
-    uint16_t code;     /* of ROLL_CLOSE */
+    bool with_details; /* ROLL_LIST writes address and bytes of all: two system calls for each */
+    uint16_t code;
 
     struct roll_row *rows;
     uint32_t capacity;

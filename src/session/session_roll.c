@@ -11,7 +11,7 @@
 #define SESSION_ROLL_DETAIL_UNITS 80 /* two system calls */
 #define SESSION_ROLL_SAMPLE_UNITS 50 /* one */
 #define SESSION_ROLL_CHANNEL_UNITS 20
-#define SESSION_ROLL_CLOSE_UNITS 200 /* with the send and the end that follow */
+#define SESSION_ROLL_CLOSE_UNITS 300 /* with the send and the end that follow */
 
 static_assert(ROLL_NAME_BYTES_MAX == TOKEN_NAME_BYTES_MAX, "a name fits");
 
@@ -154,13 +154,14 @@ static void session_roll_visit_picked(struct session_roll *self, struct core *co
     if (!row->is_there) {
         return;
     }
-    if (self->roll->round == ROLL_DETAIL) {
+    if (!self->roll->with_details) {
         session_roll_write_details(self->sessions, core, row);
-        return;
     }
-    core_spend(core, SESSION_ROLL_CLOSE_UNITS);
-    counter_add(&self->sessions->options.counters->closed_kicked, 1);
-    core_close(core, row->conn, self->roll->code, "kicked");
+    if (self->roll->round == ROLL_CLOSE) {
+        core_spend(core, SESSION_ROLL_CLOSE_UNITS);
+        counter_add(&self->sessions->options.counters->closed_kicked, 1);
+        core_close(core, row->conn, self->roll->code, "kicked");
+    }
 }
 
 static void session_roll_count_subscribers(const struct roll *roll, struct core *core)

@@ -73,6 +73,7 @@ class FewClients(unittest.TestCase):
         cls.server = Server(*FEED, "--cores", "2", "--enable-auth", "--tokens-file", str(tokens), "--unix", str(cls.socket))
         cls.server.start()
         cls.addClassCleanup(cls.server.kill)
+        cls.addClassCleanup(cls.server.stop)
 
     def setUp(self):
         self.assertTrue(wait_until(lambda: not clients(self.server)))
@@ -244,8 +245,9 @@ class ManyClients(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.socket = pathlib.Path(folder.name) / "clients.sock"
         self.server = Server("--feed", "sim:symbols=20,rate=100", "--cores", "2", "--unix", str(self.socket),
-                             "--max-connections", str(MANY + 100)).start()
+                             "--max-connections", str(MANY + 100), "--drain-timeout", "0").start()
         self.addCleanup(self.server.kill)
+        self.addCleanup(self.server.stop)
 
     def test_two_thousand_clients_are_paged_and_kicked_while_another_gets_every_frame(self):
         load = spawn([program("ringcast-bench"), "-c", str(MANY), "-d", "300", "-w", "0", self.server.url()],

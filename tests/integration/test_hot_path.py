@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import unittest
 
 import test_bench
@@ -13,6 +14,7 @@ from server import Server, program, reap, run, spawn
 
 SUBSCRIBERS = 200
 TRACED_TICKS = 100
+SAMPLE_SECONDS = 20  # of the quality of connections: one call for each
 
 
 def thread_named(pid, name):
@@ -33,7 +35,9 @@ def subscribed(server, count):
 
 class HotPath(unittest.TestCase):
     def calls(self, server, thread, ticks):
-        """{system call: how often} of a thread while so many ticks and more are published, and how many they were."""
+        """{system call: how often} of a thread while so many ticks and more are published, and how many they were.
+
+        But for those of the samples of quality, which are as many as there are connections."""
         if not shutil.which("strace"):
             self.skipTest("SKIPPED: strace is not installed")
         with tempfile.NamedTemporaryFile("r") as report:
@@ -41,7 +45,7 @@ class HotPath(unittest.TestCase):
                             str(thread_named(server.process.pid, thread))],
                            stderr=subprocess.PIPE, text=True)
             said = tracer.stderr.readline()
-            before = server.stats()["publisher"]["ticks"]
+            began, before = time.monotonic(), server.stats()["publisher"]["ticks"]
             server.wait_for_ticks(ticks)
             count = server.stats()["publisher"]["ticks"] - before
             tracer.send_signal(signal.SIGINT)
@@ -49,8 +53,12 @@ class HotPath(unittest.TestCase):
             reap(tracer)
             if "Operation not permitted" in said:
                 self.skipTest("SKIPPED: strace may not attach here")
-            return {name: int(calls) for calls, name in
-                    re.findall(r"^\s*(\d+) ([a-z_0-9]+)$", report.read(), re.M) if name != "total"}, count
+            calls = {name: int(calls) for calls, name in
+                     re.findall(r"^\s*(\d+) ([a-z_0-9]+)$", report.read(), re.M) if name != "total"}
+            samples = 1 + (time.monotonic() - began) // SAMPLE_SECONDS
+            self.assertLessEqual(calls.pop("getsockopt", 0),
+                                 samples * server.stats()["connections"]["active_connections"])
+            return calls, count
 
     def test_a_core_enters_the_kernel_through_its_ring_only_and_not_per_subscriber(self):
         """S98, S101, S104: one batch for all that is ready, and no hand-off between threads."""

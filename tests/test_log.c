@@ -88,6 +88,24 @@ static void a_text_line_has_a_time_a_level_and_the_name(void **state)
     assert_string_equal(text + used, " CRITICAL ringcast: seven 7\n");
 }
 
+static void the_level_changes_while_it_writes(void **state)
+{
+    (void)state;
+    capture();
+    assert_int_equal(log_open(LOG_LEVEL_WARNING, false, 1), 0);
+    log_post(0, LOG_LEVEL_INFO, "before");
+    log_set_level(LOG_LEVEL_DEBUG);
+    assert_string_equal(log_level_name(log_level()), "DEBUG");
+    log_post(0, LOG_LEVEL_DEBUG, "after");
+    log_set_level(LOG_LEVEL_CRITICAL);
+    log_write(LOG_LEVEL_ERROR, "too late");
+    log_close();
+    const char *text = captured();
+    assert_null(strstr(text, "before"));
+    assert_non_null(strstr(text, "DEBUG ringcast: after\n"));
+    assert_null(strstr(text, "too late"));
+}
+
 static void lines_below_the_level_are_left_out(void **state)
 {
     (void)state;
@@ -445,6 +463,7 @@ int main(void)
         cmocka_unit_test(a_text_line_has_a_time_a_level_and_the_name),
         cmocka_unit_test(its_thread_shows_that_it_writes),
         cmocka_unit_test(lines_below_the_level_are_left_out),
+        cmocka_unit_test(the_level_changes_while_it_writes),
         cmocka_unit_test(a_json_line_is_one_object_whatever_a_peer_sent),
         cmocka_unit_test(a_text_line_stays_one_line),
         cmocka_unit_test(a_long_line_is_cut_at_a_whole_character),

@@ -51,7 +51,7 @@ struct log_ring {
 static struct {
     struct log_ring *rings;
     uint32_t ring_count;
-    enum log_level level;
+    _Atomic enum log_level level;
     bool json;
     _Atomic uint64_t warnings_lost; /* without a ring */
     /* The main thread's. */
@@ -83,7 +83,7 @@ int log_open(enum log_level level, bool json, uint32_t producer_count)
     memset(rings, 0, bytes); /* Touched now: a post must not wait for a page. */
     log_state.rings = rings;
     log_state.ring_count = producer_count;
-    log_state.level = level;
+    log_set_level(level);
     log_state.json = json;
     atomic_store(&log_state.warnings_lost, 0);
     log_state.lost_reported = 0;
@@ -161,14 +161,31 @@ static void log_put(uint64_t wall_ns, enum log_level level, const char *text)
     }
 }
 
+void log_set_level(enum log_level level)
+{
+    assert_always(level <= LOG_LEVEL_CRITICAL);
+    atomic_store_explicit(&log_state.level, level, memory_order_relaxed);
+}
+
+enum log_level log_level(void)
+{
+    return atomic_load_explicit(&log_state.level, memory_order_relaxed);
+}
+
+const char *log_level_name(enum log_level level)
+{
+    assert_always(level <= LOG_LEVEL_CRITICAL);
+    return log_level_names[level];
+}
+
 bool log_wants(enum log_level level)
 {
-    return level >= log_state.level;
+    return level >= log_level();
 }
 
 void log_write(enum log_level level, const char *format, ...)
 {
-    if (level < log_state.level) {
+    if (!log_wants(level)) {
         return;
     }
     char text[LOG_LINE_BYTES_MAX];
@@ -181,7 +198,7 @@ void log_write(enum log_level level, const char *format, ...)
 
 void log_post(uint32_t producer, enum log_level level, const char *text)
 {
-    if (level < log_state.level) {
+    if (!log_wants(level)) {
         return;
     }
     assert_always(producer < log_state.ring_count);

@@ -29,6 +29,11 @@ enum log_level {
 int log_open(enum log_level level, bool json, uint32_t producer_count);
 void log_close(void);
 
+/* The least level that is written; it may change at any time. Any thread. */
+void log_set_level(enum log_level level);
+enum log_level log_level(void);
+const char *log_level_name(enum log_level level); /* "INFO" */
+
 /* Whether lines of a level are written. Any thread. */
 bool log_wants(enum log_level level);
 

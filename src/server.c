@@ -19,6 +19,7 @@
 #include "src/access/publish_access.h"
 #include "src/access/secrets.h"
 #include "src/admin/admin.h"
+#include "src/admin/dump.h"
 #include "src/admin/metrics.h"
 #include "src/base/log.h"
 #include "src/base/log_writer.h"
@@ -463,7 +464,8 @@ int server_start_admin(struct server *server)
         .fd_count = server->sockets.admin.address_count,
         .sources = {.metrics = server->metrics,
                     .symbols = &server->symbols,
-                    .commands = server->commands},
+                    .commands = server->commands,
+                    .dump = server->dump},
         .counters = server->counters,
         .connections_max = server->descriptors.admin_count,
         .tokens = &server->admin_tokens,
@@ -540,6 +542,7 @@ void server_destroy(struct server *server)
     if (server->admin != NULL) {
         admin_stop(server->admin);
     }
+    dump_destroy(server->dump);
     if (server->commands != NULL) {
         commands_destroy(server->commands);
     }

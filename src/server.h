@@ -65,6 +65,7 @@ struct server {
     struct token_table admin_tokens; /* one, or none */
     struct watchdog watchdog;
     struct commands *commands;
+    struct dump *dump;
     struct admin *admin;
 
     struct sockets sockets;

@@ -22,6 +22,7 @@
 #include "ring/board/counters_threads.h"
 #include "src/access/access.h"
 #include "src/access/rate_limit.h"
+#include "src/admin/admin_access_log.h"
 #include "src/admin/admin_connections.h"
 #include "src/admin/admin_routes.h"
 #include "src/base/log.h"
@@ -78,7 +79,7 @@ static bool admin_may(struct admin *admin, enum admin_role role, struct admin_pa
     }
     static const struct rate rate = {.interval_ns = NS_PER_SECOND / 10, .burst = 50};
     if (rate_take(&rate, &admin->audit_full_ns, clock_ns(CLOCK_MONOTONIC)) == 0) {
-        log_write(LOG_LEVEL_WARNING, "audit: FAILED admin request: authentication failed");
+        log_audit("FAILED", "admin request: authentication failed");
     }
     admin_page_error(page, MHD_HTTP_UNAUTHORIZED, "%s",
                      admin->tokens->count > 0
@@ -236,6 +237,7 @@ static enum MHD_Result admin_answer(struct admin *admin, struct MHD_Connection *
     } else if (admin_read_body(body, &page)) {
         route->answer(&page);
     }
+    admin_access_log(&page, method, target);
     enum MHD_Result result = admin_send(&page, allow);
     free(page.policy);
     json_decref(page.asked);

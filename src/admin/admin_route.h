@@ -28,6 +28,7 @@ struct admin_sources {
     struct metrics *metrics;
     const struct symbols *symbols;
     struct commands *commands;
+    struct dump *dump;
 };
 
 struct admin_page {

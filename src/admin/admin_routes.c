@@ -11,6 +11,7 @@
 #include "codec/base/version.h"
 #include "codec/sbe_schema.h"
 #include "ring/board/counters_threads.h"
+#include "src/admin/admin_dump.h"
 #include "src/admin/admin_pages.h"
 #include "src/admin/admin_stale.h"
 #include "src/admin/admin_symbols.h"
@@ -155,6 +156,10 @@ static const struct admin_route admin_rows[] = {
      ADMIN_OPEN,
      admin_page_ready},
     {{"/readyz", "the same as /ready"}, "GET", ADMIN_OPEN, admin_page_ready},
+    {{"/admin/dump", "write a directory that describes the process (POST)"},
+     "POST",
+     ADMIN_WRITE,
+     admin_page_dump},
     {{SBE_SCHEMA_PATH, "the schema of the binary encoding, md.sbe.v1"},
      "GET",
      ADMIN_OPEN,

@@ -5,14 +5,16 @@ import os
 import pathlib
 import re
 import resource
+import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import unittest
 
-from clients import CLOSE, TEXT, RawClient, frame, request
-from server import READY_LINE, Server, clean_environment, program, reap, run, spawn, wait_until
+from clients import CLOSE, TEXT, RawClient, Tracker, frame, request
+from server import (CHECKOUT, READY_LINE, Server, clean_environment, program, reap, run, spawn,
+                    wait_until)
 
 FEED = ("--feed", "sim:symbols=2,rate=10")
 TOKEN = "a-token-of-some-length-0123456789"
@@ -118,6 +120,25 @@ class Files(unittest.TestCase):
         self.assertEqual(whole[access].count(" 101 "), 30)
         self.assertTrue(all(text.endswith("\n") for text in whole.values()))
 
+    def test_the_configuration_of_logrotate(self):
+        """S134: daily, 30 files, compressed; with the real program where it is installed."""
+        shipped = pathlib.Path(CHECKOUT, "docs", "ringcast.logrotate").read_text()
+        for word in ("daily", "rotate 30", "compress", "delaycompress"):
+            self.assertRegex(shipped, rf"(?m)^ *{word}$")
+        signalled = re.search(r"postrotate\n *(systemctl kill .*--signal=(\w+) .*)\n *endscript", shipped)
+        self.assertEqual(signalled[2], "USR1")
+        logrotate = shutil.which("logrotate", path="/usr/sbin:/usr/bin")
+        if logrotate is None:
+            self.skipTest("logrotate is not installed")
+        with FileServer(self.folder, *FEED) as server:
+            config = pathlib.Path(self.folder, "logrotate.conf")
+            config.write_text(shipped.replace("/var/log/ringcast/", f"{server.path.parent}/")
+                              .replace(signalled[1], f"kill -USR1 {server.pid}"))
+            done = run([logrotate, "-f", "-s", f"{self.folder}/state", config])
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIsNotNone(server.wait_for_line("1 log files were reopened"))
+            self.assertIn("listening on", pathlib.Path(f"{server.path}.1").read_text())
+
     def test_a_file_that_cannot_be_reopened_stays_in_use(self):
         """S65"""
         with FileServer(self.folder, *FEED) as server:
@@ -145,11 +166,14 @@ class Files(unittest.TestCase):
             with RawClient(server.port) as client:
                 client.subscribe(["*"], ["quote"])
                 self.assertTrue(wait_until(self.lost(server)))
-                client.next_message(("QUOTE",))
+                tracker = Tracker()
+                while tracker.frames < 3:
+                    client.next_message(tracker=tracker)
                 resource.prlimit(server.pid, resource.RLIMIT_FSIZE, before)
             server.stop()
-            self.assertRegex("\n".join(server.file_lines()), "log lines were lost since the start: .*File too large")
-            self.assertIn("stopped", server.file_lines()[-1])
+            log = "\n".join(server.file_lines())
+            self.assertRegex(log, "log lines were lost since the start: .*File too large")
+            self.assertRegex(log, "INFO ringcast: stopped")
 
     def lost(self, server):
         def count():
@@ -210,7 +234,7 @@ class Lines(unittest.TestCase):
         """S73, S120: FAILED, DENIED, BLOCKED, authentication failed, GRANTED, in a file of their own."""
         with tempfile.TemporaryDirectory() as folder:
             audit = pathlib.Path(folder, "audit.log")
-            with Server(*FEED, "--audit-log", audit, "--log-level", "ERROR", "--enable-auth", "--auth-token", TOKEN,
+            with Server(*FEED, "--audit-log", audit, "--enable-auth", "--auth-token", TOKEN,
                         "--allowed-origins", "https://a.example", "--trusted-proxies", "127.0.0.1",
                         "--messages-per-second", "5") as server:
                 self.connect(server, "Authorization: Bearer wrong-wrong-wrong-wrong\r\n", 401)

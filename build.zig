@@ -125,6 +125,7 @@ const threaded_tests = [_][]const u8{
     "frame_log",
     "frame_log_reuse",
     "log",
+    "log_files",
     "metrics",
     "rate_limit",
     "record",

@@ -87,6 +87,11 @@ struct core_ops {
      * come in. */
     enum core_admission (*on_accept)(void *context, struct core *core, uint32_t conn,
                                      uint64_t now_ns, struct core_refusal *refusal_out);
+    /* The head of its request has come, well-formed or not. Before on_request; may be NULL. */
+    void (*on_head)(void *context, struct core *core, uint32_t conn, const uint8_t *head,
+                    size_t head_bytes);
+    /* It is answered with a status other than 101, and ends; bytes: of the answer. May be NULL. */
+    void (*on_answer)(void *context, struct core *core, uint32_t conn, int status, size_t bytes);
     /* Whether its request is granted. After CORE_LATER it is asked again with request NULL: in
      * the order in which they came, until one is CORE_LATER again. NULL: all are granted. */
     enum core_grant (*on_request)(void *context, struct core *core, uint32_t conn, uint64_t now_ns,

@@ -42,9 +42,12 @@
 #include "src/market/staleness_watch.h"
 #include "src/server.h"
 #include "src/server_admin.h"
+#include "src/server_dump.h"
 #include "src/server_guard.h"
+#include "src/server_log.h"
 #include "src/server_pid_file.h"
 #include "src/server_record.h"
+#include "src/signals.h"
 #include "tools/ctl/ctl_command.h"
 #include "tools/ctl/health_command.h"
 #include "tools/insight/stat_command.h"
@@ -57,8 +60,9 @@
 #define MAIN_STOP_STEP_NS (100 * NS_PER_MS) /* more from one look to the next is not counted */
 /* timeout(1) and a Ctrl-C under a script signal twice: so soon it is the same wish. */
 #define MAIN_SAME_SIGNAL_NS (200 * NS_PER_MS)
-/* Beside main and the cores: publisher, log, recorder; admin, its socket and the metrics port. */
-#define MAIN_OTHER_THREADS 6
+/* Beside main and the cores: publisher, recorder, three logs, a dump; admin, its socket and the
+ * metrics port. */
+#define MAIN_OTHER_THREADS 9
 
 /* ---- Commands ---- */
 
@@ -169,10 +173,10 @@ static int main_ignore_signals(struct server *server)
 {
     (void)server;
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGUSR1, SIG_IGN);
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGHUP);
+    sigaddset(&signals, SIGUSR1);
     sigaddset(&signals, SIGUSR2);
     pthread_sigmask(SIG_BLOCK, &signals, NULL); /* They wait until main_wait reads them. */
     return 0;
@@ -187,6 +191,7 @@ static int main_open_signals(struct server *server)
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGHUP);
+    sigaddset(&signals, SIGUSR1);
     sigaddset(&signals, SIGUSR2);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     server->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -211,8 +216,18 @@ static int main_choose_keys(struct server *server)
     return 0;
 }
 
+static int main_warn(struct server *server)
+{
+    for (uint32_t i = 0; i < server->options.warning_count; i++) {
+        log_write(LOG_LEVEL_WARNING, "%s", server->options.warnings[i]);
+    }
+    return 0;
+}
+
 /* clang-format off */
 static server_step *const main_prepare_steps[] = {
+    server_open_logs,
+    main_warn,
     main_ignore_signals,
     server_raise_limits,
     server_choose_epoch,
@@ -236,6 +251,7 @@ static server_step *const main_open_steps[] = {
     server_create_cores,
     server_record_start,
     server_create_commands,
+    server_create_dump,
     server_start_admin,
     main_open_signals,
     server_write_pid_file,
@@ -323,9 +339,11 @@ static bool main_wait(struct server *server, int timeout_ms)
     if (ends && server->signal_ns == 0) {
         server->signal_ns = clock_ns(CLOCK_MONOTONIC);
     }
-    log_write(ends ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "SIG%s received%s",
-              sigabbrev_np((int)info.ssi_signo),
-              ends ? "" : ": it is ignored; SIGTERM ends the server");
+    if (ends) {
+        log_write(LOG_LEVEL_INFO, "SIG%s received", sigabbrev_np((int)info.ssi_signo));
+    } else {
+        signals_act(server, (int)info.ssi_signo);
+    }
     return ends;
 }
 
@@ -383,6 +401,7 @@ static void main_run(struct server *server)
     bool stop = false;
     metrics_set_state(server->metrics, METRICS_READY);
     control_set_state(server->control, LAYOUT_RUNS);
+    log_end_start();
     main_announce(server);
     main_greet(server);
     server->tick_ns = clock_ns(CLOCK_MONOTONIC);
@@ -527,13 +546,6 @@ static int main_serve(struct server *server)
     return atomic_load(&server->failed) ? SERVER_EXIT_FAILED : 0;
 }
 
-static void main_warn(const struct options *options)
-{
-    for (uint32_t i = 0; i < options->warning_count; i++) {
-        log_write(LOG_LEVEL_WARNING, "%s", options->warnings[i]);
-    }
-}
-
 /* The parent may have blocked these signals; they must end the start all the same. */
 static void main_unblock_signals(void)
 {
@@ -589,7 +601,6 @@ int main(int argc, char **argv)
         log_say(STDERR_FILENO, "ringcast: log: %s\n", strerror(-error));
         return SERVER_EXIT_FAILED;
     }
-    main_warn(&server.options);
     int status = main_serve(&server);
     log_close();
     options_deinit(&server.options);

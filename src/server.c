@@ -18,6 +18,7 @@
 #include "src/access/access.h"
 #include "src/access/publish_access.h"
 #include "src/admin/admin.h"
+#include "src/admin/dump.h"
 #include "src/admin/metrics.h"
 #include "src/base/log.h"
 #include "src/base/log_writer.h"
@@ -463,7 +464,8 @@ int server_start_admin(struct server *server)
                     .drain = &server->drain,
                     .drain_timeout_ns = &server->options.drain_timeout_ns,
                     .roll = {server_roll_run, server},
-                    .guard = server->guard},
+                    .guard = server->guard,
+                    .dump = server->dump},
         .counters = server->counters,
         .connections_max = server->descriptors.admin_count,
         .tokens = &server->admin_tokens,
@@ -539,6 +541,7 @@ void server_destroy(struct server *server)
     if (server->admin != NULL) {
         admin_stop(server->admin);
     }
+    dump_destroy(server->dump);
     if (server->commands != NULL) {
         commands_destroy(server->commands);
     }

@@ -71,6 +71,7 @@ struct server {
     struct watchdog watchdog;
     struct commands *commands;
     struct server_roll roll;
+    struct dump *dump;
     struct admin *admin;
 
     struct sockets sockets;

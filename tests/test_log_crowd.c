@@ -24,7 +24,7 @@ bool log_wants(enum log_level wanted)
 void log_post(uint32_t producer, enum log_level posted_level, const char *text)
 {
     assert_int_equal(producer, 3);
-    assert_int_equal(posted_level, LOG_LEVEL_INFO);
+    assert_int_equal(posted_level, log_crowd_level());
     snprintf(posted, sizeof posted, "%s", text);
     posted_count++;
 }
@@ -42,6 +42,7 @@ static int set_up(void **state)
 {
     (void)state;
     level = LOG_LEVEL_INFO;
+    log_crowd_set_when(LOG_CROWD_INFO);
     posted_count = 0;
     return 0;
 }
@@ -76,6 +77,31 @@ static void few_events_have_no_sum(void **state)
     assert_int_equal(posted_count, 0);
 }
 
+static void at_debug_its_lines_are_lines_of_debug(void **state)
+{
+    (void)state;
+    struct log_crowd crowd = {.began_ns = 0};
+    log_crowd_set_when(LOG_CROWD_DEBUG);
+    assert_int_equal(lines_of(&crowd, LOG_CROWD_CONNECTED, 150), 0);
+    level = LOG_LEVEL_DEBUG;
+    assert_int_equal(lines_of(&crowd, LOG_CROWD_CONNECTED, 150), 100);
+    log_crowd_sum_up(&crowd, 3);
+    assert_string_equal(posted, "In a second, 50 more clients connected and 0 more disconnected");
+}
+
+static void of_a_sample_every_hundredth_has_a_line_and_the_others_are_counted(void **state)
+{
+    (void)state;
+    struct log_crowd crowd = {.began_ns = 0};
+    log_crowd_set_when(LOG_CROWD_SAMPLED);
+    assert_int_equal(lines_of(&crowd, LOG_CROWD_CONNECTED, 1), 1);
+    assert_int_equal(lines_of(&crowd, LOG_CROWD_CONNECTED, 98), 0);
+    log_crowd_on_turn(&crowd, 3, NS_PER_SECOND);
+    assert_string_equal(posted, "In a second, 98 more clients connected and 0 more disconnected");
+    assert_int_equal(lines_of(&crowd, LOG_CROWD_DISCONNECTED, 1), 0);
+    assert_int_equal(lines_of(&crowd, LOG_CROWD_CONNECTED, 1), 1); /* the 101st */
+}
+
 static void nothing_is_summed_up_below_the_level(void **state)
 {
     (void)state;
@@ -91,6 +117,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(lines_and_sums_tell_of_everybody, set_up),
         cmocka_unit_test_setup(few_events_have_no_sum, set_up),
+        cmocka_unit_test_setup(at_debug_its_lines_are_lines_of_debug, set_up),
+        cmocka_unit_test_setup(of_a_sample_every_hundredth_has_a_line_and_the_others_are_counted,
+                               set_up),
         cmocka_unit_test_setup(nothing_is_summed_up_below_the_level, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -835,19 +835,19 @@ static void the_example_has_every_key_with_its_default(void **state)
         }
     }
     free(example);
-    struct options defaults = parsed("");
-    struct options options = parsed("--config docs/ringcast.yaml");
-    assert_string_equal(options.host, defaults.host);
-    assert_string_equal(options.admin_host, defaults.admin_host);
-    assert_string_equal(options.access.jwt_audience, defaults.access.jwt_audience);
+    struct options defaults = parsed(""), options = parsed("--config docs/ringcast.yaml");
+    for (size_t i = 0; i < count; i++) { /* Texts that are equal become the same. */
+        const char **text = (const char **)(void *)((char *)&options + table[i].offset);
+        if (table[i].kind == OPTION_TEXT && table[i].default_text != NULL) {
+            assert_string_equal(*text, table[i].default_text);
+            *text = *(const char **)(void *)((char *)&defaults + table[i].offset);
+        }
+    }
     assert_int_equal(options.feeds.count, 1);
     assert_string_equal(options.feeds.texts[0], defaults.feeds.texts[0]);
     options_deinit(&options);
     /* What is left are no texts, and to be the same. */
     options.config_path = NULL;
-    options.host = defaults.host;
-    options.admin_host = defaults.admin_host;
-    options.access.jwt_audience = defaults.access.jwt_audience;
     options.feeds = defaults.feeds;
     memcpy(options.sources, defaults.sources, sizeof options.sources);
     memcpy(options.layers, defaults.layers, sizeof options.layers);

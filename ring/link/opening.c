@@ -1,5 +1,6 @@
 #include "ring/link/opening.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -7,6 +8,16 @@
 #include "codec/base/check.h"
 #include "codec/proxy_header.h"
 #include "ring/link/input.h"
+
+/* status_line: "403 Forbidden" and what follows it. */
+static void opening_report(struct links *links, struct link *link, const char *status_line,
+                           size_t bytes)
+{
+    if (links->options.ops->on_answer != NULL) {
+        links->options.ops->on_answer(links->options.context, links->options.core,
+                                      links_index(links, link), atoi(status_line), bytes);
+    }
+}
 
 /* A socket that does not become a connection: one word and good-bye. What it has sent is taken
  * unseen: bytes that are unread at the close would make the kernel send a reset, which can overtake
@@ -33,9 +44,10 @@ static bool opening_is_admitted(struct links *links, struct link *link)
     link->is_proxied = admission == CORE_ADMIT_PROXY;
     if (admission == CORE_REFUSE) {
         char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
-        opening_answer_socket(
-            link->fd, answer,
-            handshake_refuse_with(answer, refusal.status_line, refusal.extra, refusal.text));
+        size_t bytes =
+            handshake_refuse_with(answer, refusal.status_line, refusal.extra, refusal.text);
+        opening_report(links, link, refusal.status_line, bytes);
+        opening_answer_socket(link->fd, answer, bytes);
     }
     return admission != CORE_REFUSE;
 }
@@ -100,11 +112,12 @@ bool opening_begin(struct links *links, int fd, bool is_unix)
 static void opening_answer_refusal(struct links *links, struct link *link, const char *answer,
                                    size_t answer_bytes, const char *text)
 {
+    size_t bytes = link->is_head ? handshake_answer_head(answer, answer_bytes) : answer_bytes;
     link->is_refused = true;
     links_log(links, 0, "handshake refused: %s", text);
+    opening_report(links, link, answer + strlen("HTTP/1.1 "), bytes);
     link_begin_closing(links, link, text);
-    link_queue(links, link, answer,
-               link->is_head ? handshake_answer_head(answer, answer_bytes) : answer_bytes);
+    link_queue(links, link, answer, bytes);
 }
 
 static void opening_refuse_with(struct links *links, struct link *link, const char *status_line,
@@ -183,6 +196,7 @@ static bool opening_serve_document(struct links *links, struct link *link,
     size_t head_bytes = handshake_document(head, document->content_type, document->bytes_count);
     counter_add(&links->counters->documents, 1);
     link->is_refused = true;
+    opening_report(links, link, "200", head_bytes + (request->is_head ? 0 : document->bytes_count));
     link_begin_closing(links, link, "a document was served");
     link_queue(links, link, head, head_bytes);
     if (!request->is_head) {
@@ -421,6 +435,10 @@ size_t opening_on_bytes(struct links *links, struct link *link, struct link_requ
         return 0;
     }
     link->is_head = request.is_head;
+    if (links->options.ops->on_head != NULL) {
+        links->options.ops->on_head(links->options.context, links->options.core,
+                                    links_index(links, link), head, count - proxy->header_bytes);
+    }
     if (status == HANDSHAKE_NOT_FOUND && opening_serve_document(links, link, &request)) {
         return 0;
     }

@@ -16,6 +16,7 @@
 #include "codec/handshake.h"
 #include "ring/board/counters_threads.h"
 #include "src/admin/admin_access.h"
+#include "src/admin/admin_access_log.h"
 #include "src/admin/admin_connections.h"
 #include "src/admin/admin_routes.h"
 #include "src/base/log.h"
@@ -248,6 +249,7 @@ static enum MHD_Result admin_answer(struct admin_daemon *daemon, struct MHD_Conn
                               .is_unix = daemon->is_unix,
                               .cache_control = "no-store"};
     admin_fill(admin, &page, target, body, allow);
+    admin_access_log(&page, method, target);
     enum MHD_Result result = admin_send(&page, allow);
     free(page.policy);
     json_decref(page.asked);

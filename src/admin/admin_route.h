@@ -33,6 +33,7 @@ struct admin_sources {
     const uint64_t *drain_timeout_ns; /* --drain-timeout; main reads it */
     struct roll_desk roll;
     struct guard *guard;
+    struct dump *dump;
 };
 
 struct admin_page {

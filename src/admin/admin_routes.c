@@ -15,6 +15,7 @@
 #include "src/admin/admin_clients.h"
 #include "src/admin/admin_config.h"
 #include "src/admin/admin_control.h"
+#include "src/admin/admin_dump.h"
 #include "src/admin/admin_history.h"
 #include "src/admin/admin_kick.h"
 #include "src/admin/admin_memory.h"
@@ -217,6 +218,10 @@ static const struct admin_route admin_rows[] = {
     {{"/readyz", "the same as /ready"}, "GET", ADMIN_OPEN, admin_page_ready},
     {{"/config", "the effective configuration, as JSON"}, "GET", ADMIN_READ, admin_config_answer},
     {{"/admin/config", "the same as /config"}, "GET", ADMIN_READ, admin_config_answer},
+    {{"/admin/dump", "write a directory that describes the process (POST)"},
+     "POST",
+     ADMIN_WRITE,
+     admin_page_dump},
     {{SBE_SCHEMA_PATH, "the schema of the binary encoding, md.sbe.v1"},
      "GET",
      ADMIN_OPEN,

@@ -41,3 +41,16 @@ int file_read(int fd, size_t bytes_max, char **text_out, size_t *bytes_out)
     *bytes_out = (size_t)bytes;
     return 0;
 }
+
+int file_write(int fd, const void *bytes, size_t count)
+{
+    size_t done = 0;
+    while (done < count) {
+        ssize_t written = write(fd, (const char *)bytes + done, count - done);
+        if (written < 0 && errno != EINTR) {
+            return -errno;
+        }
+        done += written > 0 ? (size_t)written : 0;
+    }
+    return 0;
+}

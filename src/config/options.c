@@ -18,6 +18,7 @@ static const char *const options_engines[] = {"uring", NULL};
 static const char *const options_off_on[] = {"off", "on", NULL};
 static const char *const options_no_yes[] = {"no", "yes", NULL};
 static const char *const options_log_formats[] = {"text", "json", NULL};
+static const char *const options_log_connections[] = {"info", "debug", "sampled", NULL};
 static const char *const options_log_levels[] = {
     [LOG_LEVEL_DEBUG] = "DEBUG", [LOG_LEVEL_INFO] = "INFO",         [LOG_LEVEL_WARNING] = "WARNING",
     [LOG_LEVEL_ERROR] = "ERROR", [LOG_LEVEL_CRITICAL] = "CRITICAL", NULL};
@@ -271,10 +272,31 @@ static const struct option_spec options_specs[] = {
     {ADMIN, "alert-connections", "N", "1000", NULL, "alerts.connections",
      OPTION_NUMBER | OPTION_LIVE, AT(alert_connections), 0, OPTIONS_CONNECTIONS_MAX, NULL,
      "Warn when more than this many clients are connected. 0 disables it."},
+    {ADMIN, "dump-dir", "DIR", "/tmp", NULL, "dump_directory", OPTION_TEXT, AT(dump_directory), 1,
+     4095, NULL,
+     "Directory in which SIGUSR2 and POST /admin/dump make a directory that describes the "
+     "process."},
     {LOGGING | COMMON, "log-level", "LEVEL", "INFO", "LOG_LEVEL", "logging.level", OPTION_CHOICE,
      AT(log_level), 0, 0, options_log_levels, "Lowest level that is logged."},
     {LOGGING, "log-format", "FORMAT", "text", NULL, "logging.format", OPTION_CHOICE, AT(log_format),
-     0, 0, options_log_formats, "Format of the log, which is written to standard error."},
+     0, 0, options_log_formats, "Format of the log."},
+    {LOGGING, "log-file", "PATH", NULL, NULL, "logging.file", OPTION_TEXT, AT(log_file), 1, 4095,
+     NULL, "Append the log to this file instead of standard error. SIGUSR1 reopens all log files."},
+    {LOGGING, "access-log", "PATH", NULL, NULL, "logging.access_log", OPTION_TEXT, AT(access_log),
+     1, 4095, NULL,
+     "Append a line to this file for each connection at its end, each refused handshake, and each "
+     "request to the admin server."},
+    {LOGGING, "access-log-format", "FIELDS", "remote_addr user timestamp request status bytes",
+     NULL, "logging.access_log_format", OPTION_TEXT, AT(access_log_format), 1, 1024, NULL,
+     "Fields of these lines, with spaces between them: also duration, session, close_code, "
+     "encoding."},
+    {LOGGING, "audit-log", "PATH", NULL, NULL, "logging.audit_log", OPTION_TEXT, AT(audit_log), 1,
+     4095, NULL, "Append audit lines to this file instead of the log, whatever --log-level is."},
+    {LOGGING, "log-connections", "WHEN", "info", NULL, "logging.connections", OPTION_CHOICE,
+     AT(log_connections), 0, 0, options_log_connections,
+     "How the log tells of clients that connect and disconnect: lines of INFO, lines of DEBUG, or "
+     "a "
+     "line for every hundredth with a count of the others."},
     {CONFIG | COMMON, "config", "FILE", NULL, NULL, NULL, OPTION_TEXT, AT(config_path), 1, 4096,
      NULL, "Read options from this YAML file. Variables and options override it."},
     {CONFIG, "environment", "PROFILE", NULL, "ENVIRONMENT", "environment", OPTION_TEXT,

@@ -141,8 +141,14 @@ struct options {
     const char *admin_read_token_file; /* NULL: none */
     uint32_t watchdog_seconds;         /* 0: off */
     uint32_t ready_stale_percent;      /* 0: off */
-    int log_level;                     /* enum log_level */
-    int log_format;                    /* 0: text, 1: json */
+    const char *dump_directory;
+    int log_level;          /* enum log_level */
+    int log_format;         /* 0: text, 1: json */
+    const char *log_file;   /* NULL: standard error */
+    const char *access_log; /* NULL: none */
+    const char *access_log_format;
+    const char *audit_log; /* NULL: the log */
+    int log_connections;   /* enum log_crowd_when */
 
     /* What was set and is ignored, a sentence each: for the log. */
     const char *warnings[OPTIONS_WARNINGS_MAX];

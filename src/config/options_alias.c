@@ -4,7 +4,8 @@
 
 #include "codec/base/check.h"
 
-/* With a unit, the number is one of that unit. A row may name its own key: that gets the sections. */
+/* With a unit, the number is one of that unit. A row may name its own key: that gets the sections.
+ */
 static const struct option_alias options_aliases[] = {
     {"idle_timeout", "websocket.idle_timeout", ""},
     {"connection_pool_size", "performance.connection_pool_size", ""},

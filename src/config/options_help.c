@@ -61,8 +61,9 @@ static const struct options_help_topic {
     {"signals", "what each signal does",
      "  SIGINT, SIGTERM   end the server: clients are notified, and closed over the\n"
      "                    time of --drain-timeout; a second signal ends it at once\n"
-     "  SIGHUP, SIGUSR2   ignored, with a warning in the log\n"
-     "  SIGUSR1           ignored\n"},
+     "  SIGHUP            ignored, with a warning in the log\n"
+     "  SIGUSR1           reopens the files of the logs, as after a rotation\n"
+     "  SIGUSR2           writes a directory that describes the process: --dump-dir\n"},
     {"exit-codes", "what each exit code means",
      "  0  The server ended after SIGINT or SIGTERM, or the help, the version or\n"
      "     --check-config was successful.\n"

@@ -8,7 +8,6 @@
 
 #include "codec/base/clock.h"
 #include "codec/base/version.h"
-#include "codec/decimal.h"
 #include "src/base/log.h"
 #include "src/market/encoders.h"
 #include "src/market/publisher.h"
@@ -24,10 +23,11 @@
 #include "src/session/session_resume.h"
 #include "src/session/session_status.h"
 #include "src/session/session_url.h"
+#include "src/session/session_visit.h"
 #include "src/session/session_watch.h"
 
 #define SESSION_LINE_BYTES_MAX 256
-#define SESSION_NUMBER_TEXT_BYTES_MAX 32
+#define SESSION_NAME_BYTES_MAX (TOKEN_NAME_BYTES_MAX + 4)
 #define SESSION_GAP_BYTES_MAX 256 /* as core_ops.write_gap says */
 
 /* What WELCOME says to everybody. */
@@ -62,7 +62,8 @@ int sessions_create(struct sessions **sessions_out, const struct session_options
     if (sessions->slab == NULL || sessions->watchers == NULL || sessions->jobs == NULL ||
         sessions->urls == NULL || sessions->qualities == NULL ||
         recoder_create(&sessions->recoder, options->channels) < 0 ||
-        session_books_create(sessions) < 0 || session_heartbeat_create(sessions) < 0 ||
+        session_visit_create(sessions) < 0 || session_books_create(sessions) < 0 ||
+        session_heartbeat_create(sessions) < 0 ||
         (options->compression && ws_inflate_create(&sessions->inflate, false) < 0)) {
         sessions_destroy(sessions);
         return -ENOMEM;
@@ -96,6 +97,7 @@ void sessions_destroy(struct sessions *sessions)
         access_forget_kept(&sessions->desk, &sessions->clients[i].kept);
     }
     access_desk_close(&sessions->desk);
+    session_visit_destroy(sessions);
     free(sessions->slab);
     free(sessions->clients);
     free(sessions->watchers);
@@ -136,15 +138,42 @@ static struct ws_inflate *session_inflate_of(void *context, struct core *core, u
     return ((struct sessions *)context)->inflate;
 }
 
-/* Unique in a run: the core, and a number that grows. */
-static void session_write_id(const struct session *session, const struct core *core,
-                             char text[SESSION_NUMBER_TEXT_BYTES_MAX])
+/* " (desk-1)" behind its id; "": it has no name. */
+static void session_write_name(const struct log_fields *fields, char *out, size_t out_bytes)
 {
-    static_assert(SESSION_NUMBER_TEXT_BYTES_MAX >= DECIMAL_U64_BYTES_MAX + 12, "");
-    size_t bytes = decimal_format_u64(text, core_index(core));
-    text[bytes++] = '-';
-    bytes += decimal_format_u64(text + bytes, session->number);
-    text[bytes] = '\0';
+    bool has_name = fields->name != NULL && fields->name[0] != '\0';
+    snprintf(out, out_bytes, "%s%s%s", has_name ? " (" : "", has_name ? fields->name : "",
+             has_name ? ")" : "");
+}
+
+static void session_log_connected(struct sessions *sessions, struct core *core, uint32_t conn)
+{
+    char id[SESSION_CLIENT_ID_BYTES_MAX];
+    char name[SESSION_NAME_BYTES_MAX];
+    char peer[2 * CORE_PEER_TEXT_BYTES_MAX];
+    char line[SESSION_LINE_BYTES_MAX];
+    struct log_fields fields = session_client_fields(sessions, core, conn, id);
+    session_write_name(&fields, name, sizeof name);
+    session_client_write(sessions, core, conn, peer, sizeof peer);
+    snprintf(line, sizeof line, "Client %s%s connected from %s", id, name, peer);
+    log_post_fields(1 + core_index(core), log_crowd_level(), &fields, line);
+}
+
+static void session_log_disconnected(struct sessions *sessions, struct core *core, uint32_t conn,
+                                     const struct core_conn_end *end)
+{
+    char id[SESSION_CLIENT_ID_BYTES_MAX];
+    char name[SESSION_NAME_BYTES_MAX];
+    char line[SESSION_LINE_BYTES_MAX];
+    struct log_fields fields = session_client_fields(sessions, core, conn, id);
+    fields.code = end->close_code;
+    session_write_name(&fields, name, sizeof name);
+    snprintf(line, sizeof line,
+             "Client %s%s disconnected: %s, code %u, sent %" PRIu64 ", lost %" PRIu64
+             ", open %.1fs",
+             id, name, end->text, end->close_code, end->frames_sent, end->frames_lost,
+             (double)end->open_ns / (double)NS_PER_SECOND);
+    log_post_fields(1 + core_index(core), log_crowd_level(), &fields, line);
 }
 
 static void session_send_welcome(struct sessions *sessions, struct core *core, uint32_t conn,
@@ -186,17 +215,13 @@ static void session_on_open(void *context, struct core *core, uint32_t conn, uin
 {
     struct sessions *sessions = context;
     struct session *session = session_of(sessions, conn);
-    char id[SESSION_NUMBER_TEXT_BYTES_MAX];
-    char peer[2 * CORE_PEER_TEXT_BYTES_MAX];
-    char line[SESSION_LINE_BYTES_MAX];
+    char id[SESSION_CLIENT_ID_BYTES_MAX];
     assert_always(session->number == 0);
 
     *session = (struct session){.number = ++sessions->newest_number};
-    session_write_id(session, core, id);
+    session_client_id(sessions, core, conn, id);
     if (log_crowd_has_line(&sessions->crowd, LOG_CROWD_CONNECTED)) {
-        session_client_write(sessions, core, conn, peer, sizeof peer);
-        snprintf(line, sizeof line, "Client %s connected from %s", id, peer);
-        log_post(1 + core_index(core), LOG_LEVEL_INFO, line);
+        session_log_connected(sessions, core, conn);
     }
     session_send_welcome(sessions, core, conn, id);
     session_jobs_answer_url(sessions, core, conn, now_ns);
@@ -205,6 +230,7 @@ static void session_on_open(void *context, struct core *core, uint32_t conn, uin
 static void session_on_leave(void *context, struct core *core, uint32_t conn)
 {
     session_url_drop(context, conn);
+    session_visit_on_leave(context, conn);
     session_access_on_leave(context, core, conn);
 }
 
@@ -213,19 +239,12 @@ static void session_on_close(void *context, struct core *core, uint32_t conn,
 {
     struct sessions *sessions = context;
     struct session *session = session_of(sessions, conn);
-    char id[SESSION_NUMBER_TEXT_BYTES_MAX];
-    char line[SESSION_LINE_BYTES_MAX];
     assert_always(session->number != 0);
 
     if (log_crowd_has_line(&sessions->crowd, LOG_CROWD_DISCONNECTED)) {
-        session_write_id(session, core, id);
-        snprintf(line, sizeof line,
-                 "Client %s disconnected: %s, code %u, sent %" PRIu64 ", lost %" PRIu64
-                 ", open %.1fs",
-                 id, end->text, end->close_code, end->frames_sent, end->frames_lost,
-                 (double)end->open_ns / (double)NS_PER_SECOND);
-        log_post(1 + core_index(core), LOG_LEVEL_INFO, line);
+        session_log_disconnected(sessions, core, conn, end);
     }
+    session_visit_on_close(sessions, core, conn, end);
     session_patterns_free(sessions, session);
     session_jobs_drop(sessions, conn);
     *session = (struct session){.number = 0};
@@ -344,6 +363,8 @@ static void session_log(void *context, struct core *core, int level, const char 
 const struct core_ops session_ops = {
     .on_offers = session_on_offers,
     .inflate_of = session_inflate_of,
+    .on_head = session_visit_on_head,
+    .on_answer = session_visit_on_answer,
     .on_accept = session_access_on_accept,
     .on_request = session_on_request,
     .on_leave = session_on_leave,

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "src/base/log.h"
+#include "codec/decimal.h"
 
 #define SESSION_AUDIT_BYTES_MAX 400
 
@@ -65,6 +65,30 @@ void session_client_write(const struct sessions *sessions, struct core *core, ui
     snprintf(out, out_bytes, "%s%s%s", client, is_known ? " through " : "", is_known ? peer : "");
 }
 
+void session_client_id(struct sessions *sessions, const struct core *core, uint32_t conn,
+                       char text_out[SESSION_CLIENT_ID_BYTES_MAX])
+{
+    static_assert(SESSION_CLIENT_ID_BYTES_MAX >= DECIMAL_U64_BYTES_MAX + 12, "");
+    uint64_t number = session_of(sessions, conn)->number;
+    size_t bytes = 0;
+    if (number != 0) {
+        bytes = decimal_format_u64(text_out, core_index(core));
+        text_out[bytes++] = '-';
+        bytes += decimal_format_u64(text_out + bytes, number);
+    }
+    text_out[bytes] = '\0';
+}
+
+struct log_fields session_client_fields(struct sessions *sessions, const struct core *core,
+                                        uint32_t conn, char id[SESSION_CLIENT_ID_BYTES_MAX])
+{
+    session_client_id(sessions, core, conn, id);
+    return (struct log_fields){
+        .client = id,
+        .name = sessions->clients == NULL ? NULL : sessions->clients[conn].grant.name,
+    };
+}
+
 /* word: FAILED, DENIED, BLOCKED, GRANTED. What others chose must have been cleaned. */
 __attribute__((format(printf, 6, 7))) void session_client_audit(struct sessions *sessions,
                                                                 struct core *core, uint32_t conn,
@@ -74,6 +98,7 @@ __attribute__((format(printf, 6, 7))) void session_client_audit(struct sessions 
     char client[2 * CORE_PEER_TEXT_BYTES_MAX];
     char what[200];
     char line[SESSION_AUDIT_BYTES_MAX];
+    char id[SESSION_CLIENT_ID_BYTES_MAX];
     char skipped[64] = "";
     if (rate_take(&session_audit_rate, &sessions->audit_full_ns, now_ns) > 0) {
         sessions->audit_skipped++;
@@ -89,9 +114,9 @@ __attribute__((format(printf, 6, 7))) void session_client_audit(struct sessions 
                  sessions->audit_skipped);
         sessions->audit_skipped = 0;
     }
-    snprintf(line, sizeof line, "audit: %s %s: %s%s", word, client, what, skipped);
-    log_post(1 + core_index(core),
-             strcmp(word, "GRANTED") == 0 ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, line);
+    snprintf(line, sizeof line, "%s: %s%s", client, what, skipped);
+    struct log_fields fields = session_client_fields(sessions, core, conn, id);
+    log_post_audit(1 + core_index(core), word, &fields, line);
 }
 
 void session_client_audit_scope(struct session_call *call, uint32_t count)

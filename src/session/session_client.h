@@ -7,7 +7,10 @@
 #ifndef RINGCAST_SRC_SESSION_CLIENT_H
 #define RINGCAST_SRC_SESSION_CLIENT_H
 
+#include "src/base/log.h"
 #include "src/session/session_call.h"
+
+#define SESSION_CLIENT_ID_BYTES_MAX 32 /* "0-12" */
 
 /* What access control knows of a connection. All 0: nothing is asked of it. */
 struct session_client {
@@ -35,6 +38,13 @@ bool session_client_is_same(const struct peer *left, const struct peer *right);
 /* "203.0.113.9:5123", and the proxy that says so where there is one. */
 void session_client_write(const struct sessions *sessions, struct core *core, uint32_t conn,
                           char *out, size_t out_bytes);
+
+/* Unique in a run: the core, and a number that grows. "": it is not open (yet). */
+void session_client_id(struct sessions *sessions, const struct core *core, uint32_t conn,
+                       char text_out[SESSION_CLIENT_ID_BYTES_MAX]);
+/* For its log lines; id is memory for the client. */
+struct log_fields session_client_fields(struct sessions *sessions, const struct core *core,
+                                        uint32_t conn, char id[SESSION_CLIENT_ID_BYTES_MAX]);
 
 /* A line of the audit log. word: FAILED, DENIED, BLOCKED, GRANTED. What others chose must have been
  * cleaned. */

@@ -29,6 +29,7 @@ struct session_client;
 struct session_job;
 struct session_patterns;
 struct session_url;
+struct session_visit;
 
 /* The tag of a subscription in the core: its origin and its policy. */
 enum session_tag {
@@ -56,6 +57,7 @@ struct sessions {
     struct session *slab;           /* by connection */
     struct session_client *clients; /* by connection; NULL: no access control */
     struct quality *qualities;      /* session_roll, by connection */
+    struct session_visit *visits;   /* session_visit, by connection; NULL: no access log */
     uint64_t audit_full_ns;         /* session_client: see rate_take() */
     uint32_t audit_skipped;
     struct access_desk desk; /* when there is access control */

@@ -18,7 +18,7 @@ from server import (Server, clean_environment, program, reap, spawn, spawn_until
                     within)
 from test_standard_descriptors import listening_ports, speaks_websocket, websocket_port
 
-# At DEBUG each connect is a line.
+# At DEBUG each refused handshake is a line.
 SERVER = (program("ringcast"), "--host", "127.0.0.1", "--port", "0", "--admin-port", "0",
           "--log-level", "DEBUG", "--feed", "sim:symbols=5,rate=500")
 
@@ -71,6 +71,12 @@ class Unread(unittest.TestCase):
     def lost(self):
         return self.server.stats()["application"]["log_lines_lost"]
 
+    def ask_wrongly(self):
+        """Each refused handshake is a line of DEBUG; those of connects are limited to 100 a second."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as client:
+            client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            client.recv(1)
+
     def serve(self):
         """Clients come until lines are lost; those who stay notice nothing."""
         tracker = Tracker()
@@ -79,7 +85,7 @@ class Unread(unittest.TestCase):
             deadline = time.monotonic() + 60
             while self.lost() == 0 and time.monotonic() < deadline:
                 for _ in range(200):
-                    RawClient(self.port).close()
+                    self.ask_wrongly()
             self.assertGreater(self.lost(), 0)
             while tracker.frames < 200:
                 client.next_message(tracker=tracker)

@@ -111,6 +111,7 @@ class MemoryCgroup(unittest.TestCase):
             self.assertNotIn("--memory-max", line)
 
     def test_statistics_are_of_the_limit_and_its_warning_comes(self):
+        """S72: a warning that begins with memory."""
         with self.server(300 * MIB, "--frame-log-bytes", "64m") as server:
             system = server.stats()["system"]
             self.assertAlmostEqual(system["memory_used_mb"] + system["memory_available_mb"], 300,

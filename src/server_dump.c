@@ -1,0 +1,13 @@
+#include "src/server_dump.h"
+
+#include "src/admin/dump.h"
+
+int server_create_dump(struct server *server)
+{
+    struct dump_options options = {
+        .directory = server->options.dump_directory,
+        .counters_path = server->counters_file.path,
+    };
+    int error = dump_create(&server->dump, &options);
+    return error < 0 ? server_fail(error, "cannot prepare dumps", "free some memory") : 0;
+}

@@ -278,8 +278,8 @@ char *prometheus_write(struct metrics *metrics, bool with_aliases, size_t *bytes
     prometheus_write_logs(out, &source->log_memory);
     prometheus_write_counter(
         out, "ringcast_log_lines_lost_total",
-        "Log lines lost because there was no room for them or standard error refused "
-        "them.",
+        "Log lines lost because there was no room for them, or because standard error or a file "
+        "refused them.",
         (double)log_lost_count());
     prometheus_write_process(out, metrics, &process);
     if (with_aliases) {

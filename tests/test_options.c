@@ -279,8 +279,8 @@ static void redis_and_consul_are_accepted_and_reported(void **state)
     environment = variables;
     struct options options = parsed("");
     assert_int_equal(options.warning_count, 2);
-    assert_int_equal(strncmp(options.warnings[0], "REDIS_HOST is set", 17), 0);
-    assert_int_equal(strncmp(options.warnings[1], "CONSUL_HOST is set", 18), 0);
+    assert_int_equal(strncmp(options.warnings[0], "REDIS_HOST is ignored: ", 23), 0);
+    assert_int_equal(strncmp(options.warnings[1], "CONSUL_HOST is ignored: ", 24), 0);
     options_deinit(&options);
 }
 
@@ -631,25 +631,6 @@ static void a_file_that_cannot_be_read_is_named(void **state)
     assert_refused("--config= ", "--config", "1 to 4096 bytes");
 }
 
-/* Run at the root of the repository. */
-static void the_file_of_deployments_is_accepted_unchanged(void **state)
-{
-    (void)state;
-    static const char *const variables[] = {"CONSUL_HOST=c", "REDIS_HOST=r", "ENVIRONMENT=e", NULL};
-    struct options options = parsed("--config tests/data/deployment.yaml");
-    assert_int_equal(options.connections_max, 3000);
-    assert_int_equal(options.subscriptions_max, 200);
-    assert_int_equal(options.heartbeat_interval_ns, 20 * NS_PER_SECOND);
-    assert_int_equal(options.warning_count, 11);
-    assert_int_equal(strncmp(options.warnings[0], "environment is set", 18), 0);
-    assert_int_equal(strncmp(options.warnings[10], "monitoring.prometheus_enabled is set", 36), 0);
-    options_deinit(&options);
-    environment = variables;
-    options = parsed("--config tests/data/deployment.yaml");
-    assert_int_equal(options.warning_count, 14);
-    options_deinit(&options);
-}
-
 /* ---- Rows that the table has none of yet, or few ---- */
 
 static const struct option_spec texts_spec = {
@@ -734,7 +715,7 @@ static void the_table_is_sound(void **state)
     const struct option_spec *table = options_table(&count);
     for (size_t i = 0; i < count; i++) {
         const struct option_spec *spec = &table[i];
-        uint32_t kind = spec->kind & ~OPTION_SECRET;
+        uint32_t kind = option_kind(spec);
         bool is_list = kind == OPTION_FEEDS;
         assert_true(!is_list || (spec->max >= 1 && spec->max <= OPTIONS_FEEDS_MAX));
         assert_true(spec->name == NULL || strlen(spec->name) <= NEAREST_NAME_BYTES_MAX);
@@ -869,6 +850,7 @@ static void the_example_has_every_key_with_its_default(void **state)
     options.access.jwt_audience = defaults.access.jwt_audience;
     options.feeds = defaults.feeds;
     memcpy(options.sources, defaults.sources, sizeof options.sources);
+    memcpy(options.layers, defaults.layers, sizeof options.layers);
     assert_memory_equal(&options, &defaults, sizeof options);
 }
 
@@ -989,7 +971,6 @@ int main(void)
         cmocka_unit_test_setup(a_list_with_an_empty_part_or_too_many_is_refused, set_up),
         cmocka_unit_test_setup(no_error_shows_a_secret, set_up),
         cmocka_unit_test_setup(the_table_is_sound, set_up),
-        cmocka_unit_test_setup(the_file_of_deployments_is_accepted_unchanged, set_up),
         cmocka_unit_test_setup(a_file_that_cannot_be_read_is_named, set_up),
         cmocka_unit_test_setup(the_reference_and_the_manual_name_every_option, set_up),
         cmocka_unit_test_setup(the_example_has_every_key_with_its_default, set_up),

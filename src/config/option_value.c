@@ -238,7 +238,7 @@ static int option_value_flag(const struct option_value *value, bool *flag_out)
 /* NULL: the option, or its default. */
 static const char *option_value_origin(const struct option_value *value)
 {
-    bool is_kept = value->layer == OPTIONS_LAYER_FILE || value->layer == OPTIONS_LAYER_VARIABLE;
+    bool is_kept = value->layer != OPTIONS_LAYER_DEFAULT && value->layer != OPTIONS_LAYER_ARGUMENT;
     return is_kept ? value->source : NULL;
 }
 
@@ -297,8 +297,7 @@ void option_value_warn(struct options *options, const char *format, ...)
 
 static int option_value_ignore(const struct option_value *value, struct options *options)
 {
-    option_value_warn(options, "%s is set, but ringcast does not use it: it is ignored",
-                      value->layer == OPTIONS_LAYER_FILE ? value->spec->key : value->source);
+    option_value_warn(options, "%s is ignored: %s", value->source, value->spec->help);
     return 0;
 }
 
@@ -306,7 +305,7 @@ static int option_value_store(const struct option_value *value, struct options *
 {
     void *target = (char *)options + value->spec->offset;
     assert_always(value->spec->offset < sizeof *options);
-    switch ((enum option_kind)(value->spec->kind & ~OPTION_SECRET)) {
+    switch (option_kind(value->spec)) {
     case OPTION_FLAG:
         return option_value_flag(value, target);
     case OPTION_ACTION: /* options_find_action() has seen it. */
@@ -336,10 +335,16 @@ int option_value_take(const struct option_value *value, struct options *options)
 {
     size_t count;
     const struct option_spec *table = options_table(&count);
-    int error = option_value_store(value, options);
     assert_always(count <= OPTIONS_TABLE_MAX);
-    if (value->spec >= table && value->spec < table + count) { /* not a row of a test's own */
-        options->sources[value->spec - table] = option_value_origin(value);
+    if (value->spec < table || value->spec >= table + count) { /* a row of a test's own */
+        return option_value_store(value, options);
     }
+    size_t row = options_row(value->spec);
+    if (value->layer < options->layers[row]) {
+        return 0;
+    }
+    int error = option_value_store(value, options);
+    options->layers[row] = (uint8_t)value->layer;
+    options->sources[row] = option_value_origin(value);
     return error;
 }

@@ -15,14 +15,15 @@
 struct option_value {
     const struct option_spec *spec;
     enum options_layer layer;
-    /* "--port", "WEBSOCKET_PORT", "FILE:3: websocket.port": for errors. That of a variable or a
-     * file lives as long as the options. */
+    /* "--port", "WEBSOCKET_PORT", "FILE:3: websocket.port": for errors. Lives as
+     * long as the options, unless the layer is that of defaults or of options. */
     const char *source;
     const char *text; /* NULL: a flag without a value */
     const cpu_set_t *cpus;
     char *error_out;
 };
 
+/* Does nothing when a layer that wins over this one has set the option. */
 int option_value_take(const struct option_value *value, struct options *options);
 int option_value_refuse(const struct option_value *value, const char *valid);
 

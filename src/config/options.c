@@ -243,6 +243,13 @@ const struct option_spec *options_table(size_t *count_out)
     return options_specs;
 }
 
+size_t options_row(const struct option_spec *spec)
+{
+    assert_always(spec >= options_specs);
+    assert_always(spec < options_specs + OPTIONS_SPEC_COUNT);
+    return (size_t)(spec - options_specs);
+}
+
 const struct option_spec *options_find(const char *name, size_t name_bytes)
 {
     for (size_t i = 0; i < OPTIONS_SPEC_COUNT; i++) {
@@ -268,8 +275,7 @@ void options_locate(const struct options *options, const char *text, char *out, 
 {
     size_t name_bytes = strncmp(text, "--", 2) == 0 ? strcspn(text + 2, ": ") : 0;
     const struct option_spec *spec = name_bytes == 0 ? NULL : options_find(text + 2, name_bytes);
-    assert_always(spec == NULL || (size_t)(spec - options_specs) < OPTIONS_SPEC_COUNT);
-    const char *source = spec == NULL ? NULL : options->sources[spec - options_specs];
+    const char *source = spec == NULL ? NULL : options->sources[options_row(spec)];
     snprintf(out, out_bytes, "%s%s", source == NULL ? "" : source,
              source == NULL ? text : text + 2 + name_bytes);
 }

@@ -63,6 +63,8 @@ enum options_action {
 /* Each wins over those before it. */
 enum options_layer {
     OPTIONS_LAYER_DEFAULT,
+    OPTIONS_LAYER_PROFILE,
+    OPTIONS_LAYER_CREDENTIAL,
     OPTIONS_LAYER_FILE,
     OPTIONS_LAYER_VARIABLE,
     OPTIONS_LAYER_ARGUMENT,
@@ -126,8 +128,9 @@ struct options {
     const char *warnings[OPTIONS_WARNINGS_MAX];
     uint32_t warning_count;
 
-    /* By the rows of the table, where the value is from: "FILE:3: admin.host", or a variable.
-     * NULL: the option, or its default. */
+    /* By the rows of the table (options_row), where the value is from. The source of a file or a
+     * variable: "FILE:3: admin.host", "RINGCAST_PORT"; NULL: of another layer. */
+    uint8_t layers[OPTIONS_TABLE_MAX]; /* enum options_layer */
     const char *sources[OPTIONS_TABLE_MAX];
 
     struct options_text *kept;
@@ -152,6 +155,7 @@ enum option_kind {
 
 /* Joins a kind: no error, log line or answer shows the value. */
 #define OPTION_SECRET 0x100u
+#define OPTION_KIND_MASK 0xffu
 
 struct option_spec {
     uint32_t group;           /* enum option_group, perhaps with OPTION_COMMON */
@@ -167,7 +171,15 @@ struct option_spec {
     const char *help;           /* sentences; docs/options.md and docs/ringcast.1 have the same */
 };
 
+static inline enum option_kind option_kind(const struct option_spec *spec)
+{
+    return (enum option_kind)(spec->kind & OPTION_KIND_MASK);
+}
+
 const struct option_spec *options_table(size_t *count_out);
+
+/* The index of a row of the table. */
+size_t options_row(const struct option_spec *spec);
 
 /* The row of an option ("port"); NULL: there is none. */
 const struct option_spec *options_find(const char *name, size_t name_bytes);

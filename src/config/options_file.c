@@ -130,7 +130,7 @@ static int options_file_note(uint32_t *line, const struct config_entry *entry, c
 
 static bool options_file_is_list(const struct option_spec *spec)
 {
-    return (spec->kind & ~OPTION_SECRET) == OPTION_FEEDS;
+    return option_kind(spec) == OPTION_FEEDS;
 }
 
 /* ---- Entries ---- */

@@ -88,7 +88,7 @@ static int options_parse_argument(struct options *options, const struct options_
                                  .cpus = input->cpus,
                                  .error_out = error_out};
     if (spec->value_name == NULL) {
-        return equals == NULL || spec->kind == OPTION_FLAG
+        return equals == NULL || option_kind(spec) == OPTION_FLAG
                    ? option_value_take(&value, options)
                    : option_value_refuse(&value, "it without a value");
     }
@@ -122,7 +122,7 @@ static enum options_action options_parse_find_action(const struct options_input 
             continue;
         }
         const struct option_spec *spec = options_find(argument + 2, strlen(argument + 2));
-        if (spec != NULL && spec->kind == OPTION_ACTION) {
+        if (spec != NULL && option_kind(spec) == OPTION_ACTION) {
             return (enum options_action)spec->min;
         }
     }

@@ -15,7 +15,7 @@ void options_variables_name(const struct option_spec *spec,
                             char name_out[OPTIONS_VARIABLES_NAME_BYTES_MAX])
 {
     name_out[0] = '\0';
-    if (spec->name == NULL || spec->kind == OPTION_ACTION) {
+    if (spec->name == NULL || option_kind(spec) == OPTION_ACTION) {
         return;
     }
     size_t bytes = strlen(spec->name);
@@ -108,8 +108,8 @@ static int options_variables_take_one(struct options *options, const struct opti
     if (value.source == NULL) {
         return options_variables_no_memory(name, error_out);
     }
-    return spec->kind == OPTION_FEEDS ? options_variables_take_feeds(options, &value)
-                                      : option_value_take(&value, options);
+    return option_kind(spec) == OPTION_FEEDS ? options_variables_take_feeds(options, &value)
+                                             : option_value_take(&value, options);
 }
 
 /* What Kubernetes sets for a Service whose name begins with "ringcast", and no option has. */

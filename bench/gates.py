@@ -111,6 +111,7 @@ GATES = {
     "flood": (Gate("p99_ratio", "p99 of sim's lateness beside a producer that floods, of that without it", 2.0,
                    1.0),),
     "idle": (Gate("core_share", "share of a core, 10 000 silent clients", 0.03),),
+    "reload": (Gate("turn_cpu_seconds", "seconds of CPU in a turn, reload under 10 000 clients", 0.001),),
     "memory": (Gate("bytes_per_connection", "bytes of user memory per idle subscribed connection", 272,
                     256),),
 }

@@ -21,7 +21,9 @@ CLOSE = b"\x88\x82\0\0\0\0\x03\xe8"  # 1000; masked with zeros
 
 
 def text_frame(payload):
-    return b"\x81" + bytes([0x80 | len(payload)]) + bytes(4) + payload
+    size = len(payload)
+    length = bytes([0x80 | size]) if size < 126 else b"\xfe" + size.to_bytes(2, "big")
+    return b"\x81" + length + bytes(4) + payload
 
 
 def read_until(client, mark):

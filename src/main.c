@@ -38,6 +38,7 @@
 #include "src/market/channel_rates.h"
 #include "src/market/publisher.h"
 #include "src/market/staleness_watch.h"
+#include "src/reload.h"
 #include "src/server.h"
 #include "src/server_record.h"
 #include "tools/insight/stat_command.h"
@@ -223,6 +224,7 @@ static server_step *const main_open_steps[] = {
     server_create_cores,
     server_record_start,
     server_create_commands,
+    reload_create,
     server_start_admin,
     main_open_signals,
     server_start_threads,
@@ -301,14 +303,21 @@ static bool main_wait(struct server *server, int timeout_ms)
     main_count_turn(server);
     log_drain();
     server->has_commands = commands_read(server->commands, clock_ns(CLOCK_MONOTONIC));
+    reload_go_on(server);
     struct signalfd_siginfo info;
     if (read(server->signal_fd, &info, sizeof info) != (ssize_t)sizeof info) {
         return false;
     }
     bool ends = info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM;
-    log_write(ends ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "SIG%s received%s",
+    bool reloads = info.ssi_signo == SIGHUP;
+    log_write(ends || reloads ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "SIG%s received%s",
               sigabbrev_np((int)info.ssi_signo),
-              ends ? "" : ": it is ignored; SIGTERM ends the server");
+              ends      ? ""
+              : reloads ? ": the configuration is read again"
+                        : ": it is ignored; SIGTERM ends the server");
+    if (reloads) {
+        reload_on_signal(server);
+    }
     return ends;
 }
 
@@ -537,6 +546,7 @@ int main(int argc, char **argv)
     }
     struct options_input input = {
         .argc = argc, .argv = argv, .environment = environ, .cpus = &cpus};
+    server.input = &input;
     if (options_parse(&server.options, &input, text) < 0) {
         log_say(STDERR_FILENO, "ringcast: %s\n", text);
         return SERVER_EXIT_USAGE;

@@ -30,6 +30,7 @@
 #include "src/market/publisher.h"
 #include "src/market/staleness.h"
 #include "src/record/record.h"
+#include "src/reload.h"
 #include "src/session/session.h"
 #include "src/zero_copy.h"
 
@@ -275,6 +276,7 @@ int server_create_publisher(struct server *server)
         .feed_count = server->options.feeds.count,
         .epoch = server->epoch_number,
         .admission = publish_access_admission(server->publish_access),
+        .on_poll = publish_access_poll,
     };
     int error = publisher_create(&server->publisher, &options, text, sizeof text);
     return error < 0 ? server_refuse(server, error, text) : 0;
@@ -463,7 +465,9 @@ int server_start_admin(struct server *server)
         .fd_count = server->sockets.admin.address_count,
         .sources = {.metrics = server->metrics,
                     .symbols = &server->symbols,
-                    .commands = server->commands},
+                    .commands = server->commands,
+                    .reload = reload_run,
+                    .reload_context = server},
         .counters = server->counters,
         .connections_max = server->descriptors.admin_count,
         .tokens = &server->admin_tokens,
@@ -560,6 +564,7 @@ void server_destroy(struct server *server)
     }
     record_destroy(server->record);
     publish_access_destroy(server->publish_access);
+    reload_destroy(server->reload);
     if (server->access != NULL) {
         access_destroy(server->access);
     }

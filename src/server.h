@@ -21,7 +21,7 @@
 #include "ring/core/core.h"
 #include "src/access/token.h"
 #include "src/admin/watchdog.h"
-#include "src/config/options.h"
+#include "src/config/options_parse.h"
 #include "src/descriptors.h"
 #include "src/sockets.h"
 #include "src/symbols/symbols.h"
@@ -39,7 +39,8 @@ struct server_thread {
 };
 
 struct server {
-    struct options options;
+    struct options options;            /* those that hold now */
+    const struct options_input *input; /* what they were read from, for a reload */
     uint64_t epoch_number;
     char epoch[17];   /* the same as text */
     uint64_t fds_max; /* the limit of open files, when it is too low; 0: it suffices */
@@ -65,6 +66,7 @@ struct server {
     struct token_table admin_tokens; /* one, or none */
     struct watchdog watchdog;
     struct commands *commands;
+    struct reload *reload;
     struct admin *admin;
 
     struct sockets sockets;
@@ -112,6 +114,10 @@ server_step server_start_threads;
 
 /* Destroys what the steps have made. The threads have been joined. */
 void server_destroy(struct server *server);
+
+/* The parts that main owns take over what a reload has changed in server->options; the cores have
+ * it already. old: those before. In reload.c. */
+void server_apply(struct server *server, const struct options *old);
 
 /* Logs why a step failed and what to do about it; returns error. */
 int server_fail(int error, const char *what, const char *remedy);

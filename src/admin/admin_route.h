@@ -28,6 +28,10 @@ struct admin_sources {
     struct metrics *metrics;
     const struct symbols *symbols;
     struct commands *commands;
+    /* Reads the configuration again. 0, or -EINVAL: refused; both with an answer, which is the
+     * caller's. Otherwise an error of commands_call. */
+    int (*reload)(void *reload_context, json_t **answer_out);
+    void *reload_context;
 };
 
 struct admin_page {

@@ -12,6 +12,7 @@
 #include "codec/sbe_schema.h"
 #include "ring/board/counters_threads.h"
 #include "src/admin/admin_pages.h"
+#include "src/admin/admin_reload.h"
 #include "src/admin/admin_stale.h"
 #include "src/admin/admin_symbols.h"
 #include "src/admin/metrics.h"
@@ -159,6 +160,10 @@ static const struct admin_route admin_rows[] = {
      "GET",
      ADMIN_OPEN,
      admin_page_schema},
+    {{"/admin/reload-config", "POST: reads the configuration again"},
+     "POST",
+     ADMIN_WRITE,
+     admin_reload_answer},
 };
 #define ADMIN_ROW_COUNT (sizeof admin_rows / sizeof admin_rows[0])
 

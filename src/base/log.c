@@ -51,7 +51,7 @@ struct log_ring {
 static struct {
     struct log_ring *rings;
     uint32_t ring_count;
-    enum log_level level;
+    _Atomic uint32_t level; /* enum log_level */
     bool json;
     _Atomic uint64_t warnings_lost; /* without a ring */
     /* The main thread's. */
@@ -159,6 +159,12 @@ static void log_put(uint64_t wall_ns, enum log_level level, const char *text)
         level >= LOG_LEVEL_WARNING) {
         atomic_fetch_add(&log_state.warnings_lost, 1);
     }
+}
+
+void log_set_level(enum log_level level)
+{
+    assert_always(level <= LOG_LEVEL_CRITICAL);
+    log_state.level = level;
 }
 
 bool log_wants(enum log_level level)

@@ -29,6 +29,8 @@ enum log_level {
 int log_open(enum log_level level, bool json, uint32_t producer_count);
 void log_close(void);
 
+/* From now on lines below this level are not written. Any thread. */
+void log_set_level(enum log_level level);
 /* Whether lines of a level are written. Any thread. */
 bool log_wants(enum log_level level);
 

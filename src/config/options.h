@@ -155,6 +155,8 @@ enum option_kind {
 
 /* Joins a kind: no error, log line or answer shows the value. */
 #define OPTION_SECRET 0x100u
+/* Joins a kind: a reload applies the value; others need a restart. */
+#define OPTION_LIVE 0x200u
 #define OPTION_KIND_MASK 0xffu
 
 struct option_spec {

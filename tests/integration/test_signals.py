@@ -238,9 +238,9 @@ class Start(unittest.TestCase):
 
 
 class Running(unittest.TestCase):
-    def test_sighup_and_sigusr2_are_ignored_with_a_line(self):
+    def test_sigusr2_is_ignored_with_a_line(self):
         with Server(*FEED) as server, RawClient(server.port) as client:
-            for number in (signal.SIGHUP, signal.SIGUSR2, signal.SIGHUP):
+            for number in (signal.SIGUSR2, signal.SIGUSR2):
                 seen = len(server.log_lines())
                 server.signal(number)
                 self.assertIsNotNone(server.wait_for_line(
@@ -259,7 +259,7 @@ class Running(unittest.TestCase):
                 self.assertIsNone(server.process.poll())
             self.assertEqual(server.wait(20), 0, server.log())
 
-    def test_a_sighup_during_the_start_is_ignored_too(self):
+    def test_a_sighup_during_the_start_reloads_after_it(self):
         with tempfile.TemporaryDirectory() as folder:
             fifo = f"{folder}/fifo"
             os.mkfifo(fifo)
@@ -268,8 +268,8 @@ class Running(unittest.TestCase):
             self.assertTrue(wait_until(lambda: server.counters_path().exists(), 20))
             server.signal(signal.SIGHUP)
             write_fifo(fifo, KEY)
-            self.assertIsNotNone(server.wait_for_line("SIGHUP received: it is ignored", 20))
             self.assertIsNotNone(server.wait_for_line(READY_LINE, 20), server.log())
+            self.assertIsNotNone(server.wait_for_line("SIGHUP received: the configuration is read again", 20))
             server.stop()
 
 

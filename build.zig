@@ -104,6 +104,7 @@ const tests_with_session_double = [_][]const u8{
     "session_access",
     "session_heartbeat",
     "session_history",
+    "session_policy",
     "session_roll",
     "session_slices",
     "session_variants",

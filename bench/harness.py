@@ -205,6 +205,15 @@ class Server:
             user, system = stat.read().rsplit(")", 1)[1].split()[11:13]
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
+    def stats(self):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/stats") as answer:
+            return json.load(answer)
+
+    def post(self, path):
+        """What an admin path answers."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}{path}", data=b"") as answer:
+            return json.load(answer)
+
     def metric(self, name):
         """The sum over cores of a metric of ringcast."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/metrics") as answer:

@@ -19,6 +19,7 @@
   bench/run.py leave        half of 10 000 clients leave at once, beside those that stay
   bench/run.py idle         10 000 clients with "*" on a closed market
   bench/run.py idle20       the same with 20 symbols each
+  bench/run.py reload       reloads under 10 000 clients of 100 subscriptions each
   bench/run.py memory       user memory per connection
   bench/run.py deflate      books of 2 KiB, compressed against plain
   bench/run.py snapshots    10 000 clients subscribe to a book of 5 levels at once
@@ -32,6 +33,7 @@ figures are appended to bench/results/. Exit code 0: each gate passed; 1: one wa
 
 import argparse
 import concurrent.futures
+import contextlib
 import json
 import os
 import signal
@@ -596,6 +598,74 @@ def idle20(setup):
     return idle(setup, "idle20", 20)
 
 
+@contextlib.contextmanager
+def waiting_clients(setup, server, counts):
+    """So many clients for each token; asks how many are connected."""
+    waiters = [subprocess.Popen(
+        ["taskset", "-c", str(setup.load_cpu), sys.executable, os.path.join(harness.BENCH_DIR, "reloader.py"),
+         str(server.port), str(count), token], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for token, count in counts.items()]
+
+    def connected():
+        total = 0
+        for waiter in waiters:
+            waiter.stdin.write("?\n")
+            waiter.stdin.flush()
+            total += json.loads(waiter.stdout.readline())["connected"]
+        return total
+
+    try:
+        if [waiter.stdout.readline() for waiter in waiters] != ["ready\n"] * len(waiters):
+            raise SystemExit("bench/reloader.py: its clients could not connect")
+        yield connected
+    finally:
+        for waiter in waiters:
+            waiter.kill()
+            waiter.wait()
+
+
+RELOADS = (
+    # What changes, the symbols and tokens then, the networks that are denied, and how many of the clients stay.
+    ("nothing", 100, ("first", "second"), "", 1),
+    ("the scopes", 50, ("first", "second"), "", 1),
+    ("a token goes", 50, ("first",), "", 0.5),
+    ("all addresses are denied", 50, ("first",), "127.0.0.0/8", 0),
+)
+
+
+def reload(setup):
+    """The most CPU time of a turn that worked for a reload. The market is closed: all of it is the reload's."""
+    connections = setup.connections or (200 if setup.small else 10000)
+    tokens, config = (os.path.join(setup.work_dir, name) for name in ("tokens.json", "reload.yaml"))
+    rounds, valid = [], True
+
+    def write(symbols, names, denied):
+        scope = [f"S{symbol:04}" for symbol in range(symbols)]
+        with open(tokens, "w") as file:
+            json.dump({"tokens": [{"name": name, "token": name * 8, "symbols": scope} for name in names]}, file)
+        with open(config, "w") as file:
+            file.write(f"security:\n  enable_auth: yes\n  tokens_file: {tokens}\n  ip_deny: '{denied}'\n")
+
+    for what, *state, share in RELOADS:
+        write(*RELOADS[0][1:4])
+        options = room(connections) + closed_market(setup, 100) + ["--config", config]
+        with Server(setup, "ringcast", options) as server, \
+                waiting_clients(setup, server, {name * 8: connections // 2 for name in RELOADS[0][2]}) as connected:
+            write(*state)
+            answer = server.post("/admin/reload-config")
+            deadline = time.monotonic() + 10
+            while connected() != connections * share and time.monotonic() < deadline:
+                time.sleep(0.1)
+            valid &= connected() == connections * share
+            time.sleep(1.5)  # /stats is of the last second.
+            core = server.stats()["cores"][0]
+            rounds.append({"what": what, "turn_cpu_seconds": core["mail_cpu_max_seconds"],
+                           "answer_seconds": answer["seconds"], "connected": connected()})
+            print(f"  {rounds[-1]}")
+    return judge("reload", setup, {"connections": connections, "rounds": rounds,
+                                   "turn_cpu_seconds": max(one["turn_cpu_seconds"] for one in rounds)}, valid)
+
+
 def memory(setup):
     """Three times, because the kernel may reclaim memory during a measurement."""
     connections = setup.connections or (1000 if setup.small else 10000)
@@ -803,7 +873,7 @@ def flood(setup):
 
 
 SCENARIOS = {f.__name__: f for f in (fanout, steered, unix, scale, burst, saturation, sparse, connect,
-                                     latency, encodings, cores, stalled, leave, idle, idle20, memory,
+                                     latency, encodings, cores, stalled, leave, idle, idle20, reload, memory,
                                      deflate, snapshots, attacks, flood)}
 
 

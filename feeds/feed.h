@@ -47,6 +47,10 @@ struct feed_grant {
 struct feed_admission {
     void *context;
     bool needs_token; /* Producers must present a token. */
+    /* Grows when other tokens have become valid, or permit something else. Then a feed asks judge
+     * about each producer before it takes another tick of it, and needs_token anew; it asks admit
+     * from the beginning about those that wait. */
+    uint32_t revision;
 
     /* now_ns: of the poll. 0: the grant is to be dropped later. -EAGAIN: the signature of the token
      * waits for its turn; ask again at the next poll with the same grant, which is zeroed before
@@ -58,6 +62,9 @@ struct feed_admission {
     bool (*may_publish)(void *context, const struct feed_grant *grant, const char *symbol,
                         size_t symbol_bytes, enum md_type type);
     void (*drop_grant)(void *context, struct feed_grant *grant);
+    /* Of a new revision. 0: the grant holds as it did. 1: it permits something else. -EACCES: it
+     * does not hold. */
+    int (*judge)(void *context, const struct feed_grant *grant, const char **fault_out);
 };
 
 /* The functions that the publisher gives to a feed. */

@@ -40,6 +40,7 @@
 #include "src/market/channel_rates.h"
 #include "src/market/publisher.h"
 #include "src/market/staleness_watch.h"
+#include "src/reload.h"
 #include "src/server.h"
 #include "src/server_admin.h"
 #include "src/server_dump.h"
@@ -252,6 +253,7 @@ static server_step *const main_open_steps[] = {
     server_record_start,
     server_create_commands,
     server_create_dump,
+    reload_create,
     server_start_admin,
     main_open_signals,
     server_write_pid_file,
@@ -331,6 +333,7 @@ static bool main_wait(struct server *server, int timeout_ms)
     main_count_turn(server);
     log_drain();
     server->has_commands = commands_read(server->commands, clock_ns(CLOCK_MONOTONIC));
+    reload_go_on(server);
     struct signalfd_siginfo info;
     if (read(server->signal_fd, &info, sizeof info) != (ssize_t)sizeof info) {
         return false;
@@ -576,6 +579,7 @@ int main(int argc, char **argv)
     }
     struct options_input input = {
         .argc = argc, .argv = argv, .environment = environ, .cpus = &cpus};
+    server.input = &input;
     if (options_parse(&server.options, &input, text) < 0) {
         log_say(STDERR_FILENO, "ringcast: %s\n", text);
         return SERVER_EXIT_USAGE;

@@ -31,6 +31,7 @@
 #include "src/market/publisher.h"
 #include "src/market/staleness.h"
 #include "src/record/record.h"
+#include "src/reload.h"
 #include "src/server_admin.h"
 #include "src/session/session.h"
 #include "src/zero_copy.h"
@@ -277,6 +278,7 @@ int server_create_publisher(struct server *server)
         .feed_count = server->options.feeds.count,
         .epoch = server->epoch_number,
         .admission = publish_access_admission(server->publish_access),
+        .on_poll = publish_access_poll,
     };
     int error = publisher_create(&server->publisher, &options, text, sizeof text);
     return error < 0 ? server_refuse(server, error, text) : 0;
@@ -465,7 +467,9 @@ int server_start_admin(struct server *server)
                     .drain_timeout_ns = &server->options.drain_timeout_ns,
                     .roll = {server_roll_run, server},
                     .guard = server->guard,
-                    .dump = server->dump},
+                    .dump = server->dump,
+                    .reload = reload_run,
+                    .reload_context = server},
         .counters = server->counters,
         .connections_max = server->descriptors.admin_count,
         .tokens = &server->admin_tokens,
@@ -564,6 +568,7 @@ void server_destroy(struct server *server)
     }
     record_destroy(server->record);
     publish_access_destroy(server->publish_access);
+    reload_destroy(server->reload);
     if (server->access != NULL) {
         access_destroy(server->access);
     }

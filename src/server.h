@@ -22,7 +22,7 @@
 #include "src/access/token.h"
 #include "src/admin/watchdog.h"
 #include "src/command/drain_request.h"
-#include "src/config/options.h"
+#include "src/config/options_parse.h"
 #include "src/descriptors.h"
 #include "src/pid_file.h"
 #include "src/server_roll.h"
@@ -42,7 +42,8 @@ struct server_thread {
 };
 
 struct server {
-    struct options options;
+    struct options options;            /* those that hold now */
+    const struct options_input *input; /* what they were read from, for a reload */
     uint64_t epoch_number;
     char epoch[17];   /* the same as text */
     uint64_t fds_max; /* the limit of open files, when it is too low; 0: it suffices */
@@ -72,6 +73,7 @@ struct server {
     struct commands *commands;
     struct server_roll roll;
     struct dump *dump;
+    struct reload *reload;
     struct admin *admin;
 
     struct sockets sockets;
@@ -121,6 +123,10 @@ server_step server_start_threads;
 
 /* Destroys what the steps have made. The threads have been joined. */
 void server_destroy(struct server *server);
+
+/* The parts that main owns take over what a reload has changed in server->options; the cores have
+ * it already. old: those before. In reload.c. */
+void server_apply(struct server *server, const struct options *old);
 
 /* Logs why a step failed and what to do about it; returns error. */
 int server_fail(int error, const char *what, const char *remedy);

@@ -1,10 +1,11 @@
 #include "src/signals.h"
 
 #include <signal.h>
-#include <string.h>
 
+#include "codec/base/check.h"
 #include "src/admin/dump.h"
 #include "src/base/log.h"
+#include "src/reload.h"
 #include "src/server.h"
 
 static void signals_dump(struct server *server)
@@ -23,7 +24,8 @@ void signals_act(struct server *server, int number)
     } else if (number == SIGUSR2) {
         signals_dump(server);
     } else {
-        log_write(LOG_LEVEL_WARNING, "SIG%s received: it is ignored; SIGTERM ends the server",
-                  sigabbrev_np(number));
+        assert_always(number == SIGHUP);
+        log_write(LOG_LEVEL_INFO, "SIGHUP received: the configuration is read again");
+        reload_on_signal(server);
     }
 }

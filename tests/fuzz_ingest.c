@@ -213,8 +213,11 @@ static struct effect publish(const uint8_t *stream, size_t bytes, size_t piece_b
     char spec[96];
     uint64_t now_ns = NOW_NS;
     sink = (struct fuzz_sink){.channel_count = 0};
-    const struct feed_admission admission = {&sink, needs_token, gate_admit, gate_may_publish,
-                                             gate_drop_grant};
+    const struct feed_admission admission = {.context = &sink,
+                                             .needs_token = needs_token,
+                                             .admit = gate_admit,
+                                             .may_publish = gate_may_publish,
+                                             .drop_grant = gate_drop_grant};
     const struct feed_sink calls = {
         .context = &sink,
         .name = "ingest",

@@ -244,6 +244,30 @@ void core_set_subscription(struct core *self, uint32_t conn, uint32_t channel,
     self->subs[conn][channel].tag = tag;
 }
 
+uint32_t core_subscriptions(struct core *self, uint32_t conn, struct core_subscribed *list_out,
+                            uint32_t max)
+{
+    uint32_t count = 0;
+    for (uint32_t channel = 0; channel < channels_count(channels); channel++) {
+        if (self->subs[conn][channel].on && count++ < max) {
+            list_out[count - 1] =
+                (struct core_subscribed){.channel = channel, .tag = self->subs[conn][channel].tag};
+        }
+    }
+    return count;
+}
+
+void core_set_limits(struct core *self, const struct core_limits *limits)
+{
+    self->limits = *limits;
+}
+
+void core_hasten_ping(struct core *self, uint32_t conn)
+{
+    (void)conn;
+    self->hastened_count++;
+}
+
 void core_set_max_lag(struct core *self, uint32_t conn, uint32_t channel, uint16_t max_lag_ms)
 {
     self->subs[conn][channel].max_lag_ms = max_lag_ms;

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
+#include "ring/core/core_limits.h"
 #include "src/base/log.h"
 #include "src/market/publisher.h"
 #include "src/request/request.h"
@@ -67,8 +68,10 @@ struct core {
     uint64_t most_spent;       /* in a slice, */
     uint32_t slice_count;      /* and how many there were */
     bool is_held[CONNS];
-    bool is_closing[CONNS]; /* by core_close */
-    size_t room_bytes;      /* of what a conn may still be sent; 0: any */
+    bool is_closing[CONNS];    /* by core_close */
+    struct core_limits limits; /* of core_set_limits */
+    uint32_t hastened_count;   /* calls of core_hasten_ping */
+    size_t room_bytes;         /* of what a conn may still be sent; 0: any */
 };
 
 extern struct core *core;

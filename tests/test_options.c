@@ -133,8 +133,8 @@ static void each_option_has_a_variable_of_its_own(void **state)
         options_variables_name(&table[i], name);
         bool has_none = table[i].name == NULL || table[i].kind == OPTION_ACTION;
         assert_int_equal(name[0] == '\0', has_none);
-        if (has_none || table[i].kind == OPTION_TEXT || (table[i].kind & OPTION_SECRET) != 0 ||
-            table[i].kind == OPTION_FEEDS) {
+        if (has_none || option_kind(&table[i]) == OPTION_TEXT ||
+            (table[i].kind & OPTION_SECRET) != 0 || table[i].kind == OPTION_FEEDS) {
             continue;
         }
         /* It is read: a value that no such option has is refused, in its name. */

@@ -304,11 +304,37 @@ static uint64_t feed_ingest_due(const struct ingest *ingest)
     return due_ns;
 }
 
+/* Whether producers need a token. Other machines do even after the server has stopped to ask for
+ * tokens: at the start such a port is refused (ingest_listen.c). */
+static bool feed_ingest_needs_token(const struct feed_ingest *feed)
+{
+    const struct feed_admission *admission = feed->ingest.feed.sink->admission;
+    return !feed->keys.is_open && admission != NULL &&
+           (admission->needs_token || feed->ingest.listen.is_exposed);
+}
+
+/* Other tokens are valid, or permit something else. */
+static void feed_ingest_judge_tokens(struct feed_ingest *feed)
+{
+    struct ingest *ingest = &feed->ingest;
+    ingest->revision = ingest->feed.sink->admission->revision;
+    ingest->needs_token = feed_ingest_needs_token(feed);
+    for (uint32_t i = 0; i < INGEST_PLACES_MAX; i++) {
+        if (ingest->producers[i] != NULL) {
+            ingest_greeting_judge(ingest->producers[i]);
+        }
+    }
+}
+
 static uint64_t feed_ingest_poll(struct feed *feed, uint64_t now_ns)
 {
     struct ingest *ingest = container_of(feed, struct ingest, feed);
+    const struct feed_admission *admission = feed->sink->admission;
     feed_ingest_begin(ingest, now_ns);
     feed_ingest_flush(ingest);
+    if (admission != NULL && admission->revision != ingest->revision) {
+        feed_ingest_judge_tokens(container_of(ingest, struct feed_ingest, ingest));
+    }
     feed_ingest_take_events(ingest);
     feed_ingest_admit(ingest);
     feed_ingest_serve(ingest);
@@ -470,8 +496,8 @@ static int feed_ingest_open(struct feed **feed_out, const char *spec, const stru
     list_init(&ingest->admissions);
     ingest->now_ns = now_ns;
     int error = feed_ingest_parse(&feed->keys, spec, error_out);
-    ingest->needs_token =
-        !feed->keys.is_open && sink->admission != NULL && sink->admission->needs_token;
+    ingest->needs_token = feed_ingest_needs_token(feed); /* Nothing is exposed yet. */
+    ingest->revision = sink->admission == NULL ? 0 : sink->admission->revision;
     error = error < 0 ? error : feed_ingest_prepare(feed, error_out);
     if (error < 0) {
         feed_ingest_close(&ingest->feed);

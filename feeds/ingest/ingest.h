@@ -84,8 +84,9 @@ struct ingest_producer {
 struct ingest {
     struct feed feed;
     struct ingest_listen listen;
-    bool needs_token; /* of producers that connect; standard input needs none */
-    bool has_ended;   /* A producer has come to INGEST_CLOSING or INGEST_ENDED in this poll. */
+    bool needs_token;  /* of producers that connect; standard input needs none */
+    uint32_t revision; /* of the admission, by which they were judged */
+    bool has_ended;    /* A producer has come to INGEST_CLOSING or INGEST_ENDED in this poll. */
     int epoll_fd;
     uint32_t place_count; /* INGEST_PLACES_MAX, or fewer where descriptors are short */
 

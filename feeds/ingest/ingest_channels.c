@@ -115,6 +115,22 @@ bool ingest_channel_set_add(struct ingest_channel_set *set, uint32_t channel)
     return true;
 }
 
+void ingest_channel_set_limit(struct ingest_channel_set *set,
+                              const struct ingest_channels *channels,
+                              bool (*keeps)(void *context, uint32_t channel, const char *symbol,
+                                            size_t symbol_bytes, enum md_type type),
+                              void *context)
+{
+    for (uint32_t i = 0; i < channels->slot_count; i++) {
+        const struct ingest_channels_slot *slot = &channels->slots[i];
+        if (slot->symbol_bytes > 0 && ingest_channel_set_has(set, slot->channel) &&
+            !keeps(context, slot->channel, slot->symbol, slot->symbol_bytes,
+                   (enum md_type)slot->type)) {
+            set->bits[slot->channel / 64] &= ~(UINT64_C(1) << (slot->channel % 64));
+        }
+    }
+}
+
 void ingest_channel_set_deinit(struct ingest_channel_set *set)
 {
     free(set->bits);

@@ -46,6 +46,12 @@ static inline bool ingest_channel_set_has(const struct ingest_channel_set *set, 
     return word < set->word_count && (set->bits[word] >> (channel % 64) & 1) != 0;
 }
 
+/* Removes the channels for which keeps() returns false. */
+void ingest_channel_set_limit(struct ingest_channel_set *set,
+                              const struct ingest_channels *channels,
+                              bool (*keeps)(void *context, uint32_t channel, const char *symbol,
+                                            size_t symbol_bytes, enum md_type type),
+                              void *context);
 /* false: no memory. */
 bool ingest_channel_set_add(struct ingest_channel_set *set, uint32_t channel);
 void ingest_channel_set_deinit(struct ingest_channel_set *set);

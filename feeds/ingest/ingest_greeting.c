@@ -7,6 +7,7 @@
 
 #include "codec/base/check.h"
 #include "feeds/ingest/ingest_reply.h"
+#include "feeds/ingest/ingest_ticks.h"
 
 static const char *ingest_greeting_token(const struct ingest_producer *producer)
 {
@@ -121,13 +122,43 @@ void ingest_greeting_take(struct ingest_producer *producer)
     if (fault != NULL) {
         ingest_reply_error(producer,
                            producer->hello.is_hello ? INGEST_MALFORMED : INGEST_HELLO_FIRST, fault);
-    } else if (producer->stage == INGEST_OPEN) {
+    } else if (producer->stage == INGEST_OPEN || !producer->ingest->needs_token) {
         ingest_greeting_accept(producer);
     } else if (producer->hello.token == NULL) {
         ingest_reply_error(producer, INGEST_BAD_TOKEN, "HELLO has no token");
     } else {
         assert_always(producer->ingest->feed.sink->admission != NULL);
         ingest_greeting_go_on(producer);
+    }
+}
+
+/* The token of an open producer under a new revision. */
+static void ingest_greeting_judge_grant(struct ingest_producer *producer)
+{
+    const struct feed_admission *admission = producer->ingest->feed.sink->admission;
+    const char *fault = NULL;
+    int verdict = admission->judge(admission->context, &producer->grant, &fault);
+    if (verdict < 0) {
+        ingest_reply_error(producer, INGEST_BAD_TOKEN, fault);
+    } else if (verdict > 0) {
+        ingest_ticks_limit(producer);
+    }
+}
+
+void ingest_greeting_judge(struct ingest_producer *producer)
+{
+    bool needs_token = producer->ingest->needs_token && !producer->is_standard_input;
+    if (producer->stage == INGEST_ADMITTING && needs_token) {
+        producer->grant.key_next = 0;
+    } else if (producer->stage == INGEST_ADMITTING) {
+        list_remove(&producer->admission_link);
+        ingest_hello_drop_token(&producer->hello);
+        producer->grant = (struct feed_grant){0};
+        ingest_greeting_accept(producer);
+    } else if (producer->stage == INGEST_OPEN && producer->has_grant) {
+        ingest_greeting_judge_grant(producer);
+    } else if (producer->stage == INGEST_OPEN && needs_token) {
+        ingest_reply_error(producer, INGEST_BAD_TOKEN, "a token is needed now");
     }
 }
 

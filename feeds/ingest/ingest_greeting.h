@@ -14,6 +14,9 @@ void ingest_greeting_take(struct ingest_producer *producer);
 /* Asks again for the verdict on the token of a producer in INGEST_ADMITTING. */
 void ingest_greeting_go_on(struct ingest_producer *producer);
 
+/* Judges a producer anew: other tokens are valid, or permit something else. */
+void ingest_greeting_judge(struct ingest_producer *producer);
+
 /* Gives back what HELLO has brought. */
 void ingest_greeting_drop(struct ingest_producer *producer);
 

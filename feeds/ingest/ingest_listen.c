@@ -113,7 +113,8 @@ static int ingest_listen_open_tcp(struct ingest_listen *listen, const char *tcp,
         int fd = listen->tcp_listener.fds[i][0];
         ingest_listen_add(listen, fd, true);
         ingest_listen_set_options(fd);
-        if (!may_be_open && !ingest_listen_is_loopback(fd)) {
+        listen->is_exposed |= !ingest_listen_is_loopback(fd);
+        if (!may_be_open && listen->is_exposed) {
             return feed_fail(error_out, -EACCES,
                              "ingest: tcp=%.64s lets other machines publish without a token: set "
                              "up tokens, or add open=yes, or listen on 127.0.0.1",

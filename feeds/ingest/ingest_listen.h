@@ -15,6 +15,7 @@
 #define INGEST_LISTEN_SOCKETS_MAX (LISTENER_ADDRESSES_MAX + 1)
 
 struct ingest_listen {
+    bool is_exposed; /* Other machines can connect. */
     uint32_t socket_count;
     struct ingest_listen_socket {
         int fd;

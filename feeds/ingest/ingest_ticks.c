@@ -136,6 +136,34 @@ void ingest_ticks_silence(struct ingest_producer *producer)
     }
 }
 
+static bool ingest_ticks_keeps(void *context, uint32_t channel, const char *symbol,
+                               size_t symbol_bytes, enum md_type type)
+{
+    const struct ingest_producer *producer = context;
+    const struct feed_sink *sink = producer->ingest->feed.sink;
+    bool may_publish = sink->admission->may_publish(sink->admission->context, &producer->grant,
+                                                    symbol, symbol_bytes, type);
+    if (!may_publish && !producer->is_silent) {
+        sink->silent(sink->context, channel);
+    }
+    return may_publish;
+}
+
+void ingest_ticks_limit(struct ingest_producer *producer)
+{
+    struct stream_ticks_table *table = &producer->table;
+    assert_always(producer->has_grant);
+    ingest_channel_set_limit(&producer->channels, &producer->ingest->channels, ingest_ticks_keeps,
+                             producer);
+    for (uint32_t ch = 0; ch < table->channel_count; ch++) {
+        uint32_t *value = &table->channels[ch].value;
+        if (*value != INGEST_CHANNELS_NONE &&
+            !ingest_channel_set_has(&producer->channels, *value)) {
+            *value = INGEST_CHANNELS_NONE; /* It is tried again with each tick. */
+        }
+    }
+}
+
 /* ---- Messages ---- */
 
 static void ingest_ticks_publish(struct ingest_producer *producer, struct md_update *update,

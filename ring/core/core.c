@@ -537,6 +537,7 @@ static uint64_t core_publish(struct core *core)
 static void core_turn(struct core *core)
 {
     assert_always(!fan_is_pinned(&core->fan));
+    uint64_t mail_ns = core_mail_begin_turn(core);
     bool has_mail = core_read_mail(core);
     core_bury(core);
     uint64_t next_publish_ns = core_publish(core);
@@ -545,6 +546,7 @@ static void core_turn(struct core *core)
         core_send(core);
         core_account(core);
     }
+    core_mail_end_turn(core, mail_ns);
     core->worked_ns = core->has_pushed ? core->time.now_ns : core->worked_ns;
     core_run_timers(core);
     input_run_waiting(&core->links);

@@ -204,6 +204,14 @@ int core_unsubscribe(struct core *core, uint32_t conn, uint32_t channel);
 int core_subscription_tag(struct core *core, uint32_t conn, uint32_t channel);
 void core_set_subscription(struct core *core, uint32_t conn, uint32_t channel,
                            enum lag_policy policy, uint8_t tag);
+/* The channels that it is subscribed to by themselves, in any order. Returns how many; more than
+ * max: list_out has none. */
+struct core_subscribed {
+    uint32_t channel;
+    uint8_t tag;
+};
+uint32_t core_subscriptions(struct core *core, uint32_t conn, struct core_subscribed *list_out,
+                            uint32_t max);
 
 /* How far behind a conn may be before the policy of a subscription that exists is applied, lap or
  * not; 0: any. Of a policy that conflates it changes nothing. */

@@ -8,7 +8,7 @@
 /* Of a turn (see core_spend); what is left waits for the next, so that frames go on meanwhile. */
 #define CORE_BURY_UNITS 8000
 #define CORE_BURY_CONN_UNITS 60
-#define CORE_BURY_SUB_UNITS 4
+#define CORE_BURY_SUB_UNITS 20
 
 /* It gets no frames any more. Thousands of subscriptions take several turns. */
 static void core_bury_subscriber(struct core *core, struct subscriber *subscriber)

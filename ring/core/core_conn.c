@@ -7,9 +7,11 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "ring/core/core_limits.h"
 #include "ring/core/core_state.h"
 #include "ring/fan/lag.h"
 #include "ring/fan/roster.h"
+#include "ring/link/deadlines.h"
 #include "ring/link/input.h"
 
 /* ---- Words ---- */
@@ -49,6 +51,28 @@ bool core_has_room(struct core *core, uint32_t index, size_t bytes)
 void core_close(struct core *core, uint32_t index, uint16_t code, const char *reason)
 {
     link_close(&core->links, core_link(core, index), code, reason, "closed by the server");
+}
+
+/* ---- Limits ---- */
+
+void core_set_limits(struct core *core, const struct core_limits *limits)
+{
+    assert_always(limits->conn_count_max + CORE_SPARE_CONNS <= core->slab_count);
+    assert_always(limits->heartbeat_interval_ns > 0);
+    /* Never above what the descriptors suffice for, or the slab. */
+    uint32_t places = core->options.place_count_max;
+    core->links.options.place_count_max =
+        limits->conn_count_max < places ? limits->conn_count_max : places;
+    core->links.options.heartbeat_interval_ns = limits->heartbeat_interval_ns;
+    core->links.options.idle_timeout_ns = limits->idle_timeout_ns;
+    core->fan.max_lag_ns = limits->max_lag_ns;
+}
+
+void core_hasten_ping(struct core *core, uint32_t index)
+{
+    if (core_is_streaming(core, index)) {
+        deadlines_hasten_ping(&core->links, core_link(core, index));
+    }
 }
 
 /* ---- Work ---- */

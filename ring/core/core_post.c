@@ -1,7 +1,9 @@
 #include "ring/core/core_mail.h"
 
 #include <errno.h>
+#include <time.h>
 
+#include "codec/base/clock.h"
 #include "ring/core/core_state.h"
 #include "ring/link/input.h"
 
@@ -34,6 +36,21 @@ bool core_has_mail(const struct core *core)
     const struct core_mailbox *box = &core->mailbox;
     return atomic_load_explicit(&box->head, memory_order_acquire) !=
            atomic_load_explicit(&box->tail, memory_order_relaxed);
+}
+
+uint64_t core_mail_begin_turn(const struct core *core)
+{
+    return __builtin_expect(core_has_mail(core), 0) ? clock_ns(CLOCK_THREAD_CPUTIME_ID) : 0;
+}
+
+void core_mail_end_turn(struct core *core, uint64_t began_ns)
+{
+    if (__builtin_expect(began_ns != 0, 0)) {
+        uint64_t spent_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - began_ns;
+        if (spent_ns > counter_get(&core->counters->mail_cpu_max_ns)) {
+            counter_set(&core->counters->mail_cpu_max_ns, spent_ns);
+        }
+    }
 }
 
 bool core_mail_go_on(struct core *core)

@@ -17,6 +17,25 @@ void core_tell_subscriber(struct core *core, uint32_t channel, int change)
     }
 }
 
+uint32_t core_subscriptions(struct core *core, uint32_t index, struct core_subscribed *list_out,
+                            uint32_t max)
+{
+    const struct subscriber *subscriber = core_subscriber(core, index);
+    const struct fan_stream *stream = core_stream(core, index);
+    uint32_t count = 0;
+    if (subscriber->sub_count > max) {
+        return subscriber->sub_count;
+    }
+    for (uint32_t sub = subscriber->sub_first; sub != SUB_NONE;) {
+        const struct sub *record = &stream->subs.records[sub];
+        assert_always(count < max);
+        list_out[count++] =
+            (struct core_subscribed){.channel = record->channel, .tag = record->tag};
+        sub = record->conn_next;
+    }
+    return count;
+}
+
 /* Whether a snapshot is sent at once. */
 static bool core_has_image(struct core *core, struct subscriber *subscriber, uint32_t channel)
 {

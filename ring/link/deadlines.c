@@ -47,6 +47,15 @@ static uint64_t deadlines_idle_ns(const struct links *links)
     return short_ns != 0 && short_ns < usual_ns ? short_ns : usual_ns;
 }
 
+void deadlines_hasten_ping(struct links *links, struct link *link)
+{
+    uint32_t latest = stamp_in(links->now_ns, deadlines_ping_interval_ns(links, link));
+    assert_always(link->stage == LINK_STREAMING);
+    if (stamp_deadline_ns(link->ping, links->now_ns) > stamp_deadline_ns(latest, links->now_ns)) {
+        link->ping = latest;
+    }
+}
+
 static bool deadlines_is_idle(struct links *links, const struct link *link)
 {
     uint32_t index = links_index(links, link);

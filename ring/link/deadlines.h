@@ -10,6 +10,8 @@
 
 /* The timer of a link. context: the struct links */
 void deadlines_on_timer(void *context, uint32_t number);
+/* Its next ping comes an interval from now, unless it comes before. */
+void deadlines_hasten_ping(struct links *links, struct link *link);
 /* It is closed in a drain then, or asked again. */
 void deadlines_set_drain(struct links *links, struct link *link, uint64_t drain_ns);
 

@@ -21,14 +21,17 @@ struct access {
     bool allows_query_token;
     bool expects_proxy; /* from peers that are believed */
     bool has_key_files;
+    bool has_same_keys; /* as the policy before */
+    struct secrets_digest file_digests[SECRETS_FILES];
     struct token_table tokens;
     struct jwt_keys keys;
     struct peers peers;
     struct origins origins;
 };
 
-static int access_init(struct access *access, const struct access_options *options,
-                       const struct keyed_hash *hash, char *error_out, size_t error_bytes)
+static int access_init(struct access *access, const struct access *before,
+                       const struct access_options *options, const struct keyed_hash *hash,
+                       char *error_out, size_t error_bytes)
 {
     char words[256];
     access->needs_token = options->enable_auth;
@@ -38,9 +41,11 @@ static int access_init(struct access *access, const struct access_options *optio
     access->keys.issuer = options->jwt_issuer;
     access->keys.audience = options->jwt_audience;
     access->tokens.hash = *hash;
-    int error = secrets_load(&access->tokens, &access->keys, options, error_out, error_bytes);
+    int error = secrets_load(&access->tokens, &access->keys, options, access->file_digests,
+                             error_out, error_bytes);
     if (error == 0) {
-        error = peers_init(&access->peers, options, hash, error_out, error_bytes);
+        error = peers_init(&access->peers, options, hash, before == NULL ? NULL : &before->peers,
+                           error_out, error_bytes);
     }
     if (error < 0) {
         return error;
@@ -54,18 +59,30 @@ static int access_init(struct access *access, const struct access_options *optio
 int access_create(struct access **access_out, const struct access_options *options,
                   const struct keyed_hash *hash, char *error_out, size_t error_bytes)
 {
+    return access_renew(access_out, NULL, options, hash, error_out, error_bytes);
+}
+
+int access_renew(struct access **access_out, const struct access *before,
+                 const struct access_options *options, const struct keyed_hash *hash,
+                 char *error_out, size_t error_bytes)
+{
     struct access *access = calloc(1, sizeof *access);
     if (access == NULL) {
         snprintf(error_out, error_bytes, "access: no memory");
         return -ENOMEM;
     }
-    int error = access_init(access, options, hash, error_out, error_bytes);
+    int error = access_init(access, before, options, hash, error_out, error_bytes);
     if (error < 0) {
         access_destroy(access);
         return error;
     }
     /* Where tokens are asked for, one could be right; where not, none is kept. */
     assert_always(access->needs_token == (access->tokens.count + access->keys.count > 0));
+    jwt_keys_take_fingerprints(&access->keys);
+    if (before != NULL) {
+        token_table_follow(&access->tokens, &before->tokens);
+        access->has_same_keys = jwt_keys_are_same(&access->keys, &before->keys);
+    }
     *access_out = access;
     return 0;
 }
@@ -83,6 +100,11 @@ bool access_describe_keys(const struct access *access, char *out, size_t out_byt
 {
     jwt_keys_describe(&access->keys, out, out_bytes);
     return access->has_key_files;
+}
+
+const struct secrets_digest *access_file_digests(const struct access *access)
+{
+    return access->file_digests;
 }
 
 bool access_needs_token(const struct access *access)
@@ -145,16 +167,39 @@ struct access_answer access_ask(struct access *access, const struct peer *client
                                 uint32_t *entry_out)
 {
     *entry_out = RATE_NONE;
+    struct access_answer answer = access_may_ask(access, client, request);
+    return answer.verdict == ACCESS_OK && is_forwarded
+               ? access_count(access, client, now_ns, entry_out)
+               : answer;
+}
+
+struct access_answer access_may_ask(const struct access *access, const struct peer *client,
+                                    const struct access_request *request)
+{
     if (!peers_allow(&access->peers, client)) {
         return (struct access_answer){ACCESS_FORBIDDEN, "this address is not allowed", 0};
     }
     if (!origins_allow(&access->origins, request->head, request->head_bytes)) {
         return (struct access_answer){ACCESS_FORBIDDEN, "this origin is not allowed", 0};
     }
-    if (is_forwarded) {
-        return access_count(access, client, now_ns, entry_out);
-    }
     return (struct access_answer){.text = "ok"};
+}
+
+bool access_asks_address(const struct access *access)
+{
+    const struct peers *peers = &access->peers;
+    return access->needs_token || peers->has_limits || peers->allow.count + peers->deny.count > 0;
+}
+
+bool access_may_stay(const struct access *access, const struct peer *client)
+{
+    return peers_allow(&access->peers, client);
+}
+
+uint32_t access_hold(struct access *access, const struct peer *client, uint64_t now_ns)
+{
+    return peers_trust(&access->peers, client) ? RATE_NONE
+                                               : peers_hold(&access->peers, client, now_ns);
 }
 
 struct rate access_message_rate(const struct access *access, const struct peer *client)
@@ -250,7 +295,8 @@ static struct access_answer access_check_jwt(struct access *access, struct acces
                                              struct access_grant *grant_out)
 {
     struct jwt_verdict verdict;
-    bool is_cached = jwt_cache_has(desk->cache, digest);
+    uint32_t key = 0;
+    bool is_cached = jwt_cache_has(desk->cache, digest, &key);
     check->is_right = is_cached;
     if (!is_cached && check->budget->units_left <= 0) {
         return access_refuse_jwt(JWT_LATER);
@@ -258,13 +304,19 @@ static struct access_answer access_check_jwt(struct access *access, struct acces
     enum jwt_status status = jwt_verify(&access->keys, token->text, token->bytes,
                                         wall_ns / NS_PER_SECOND, check, &verdict);
     if (check->is_right && !is_cached) {
-        jwt_cache_add(desk->cache, digest);
+        key = check->key_next; /* the one that was right */
+        jwt_cache_add(desk->cache, digest, key);
     }
     if (status != JWT_OK) {
         return access_refuse_jwt(status);
     }
     struct access_answer answer = access_grant_claims(&verdict, wall_ns, grant_out);
     json_decref(verdict.claims);
+    if (answer.verdict == ACCESS_OK) {
+        assert_always(key < access->keys.count);
+        memcpy(grant_out->fingerprint, access->keys.keys[key].fingerprint,
+               sizeof grant_out->fingerprint);
+    }
     return answer;
 }
 
@@ -442,4 +494,51 @@ void access_drop_grant(struct access_grant *grant)
     }
     scope_destroy(grant->owned);
     *grant = (struct access_grant){0};
+}
+
+/* ---- A policy that replaces another ---- */
+
+void access_desk_follow(struct access_desk *desk, const struct access *access)
+{
+    if (!access->has_same_keys) {
+        jwt_cache_clear(desk->cache);
+    }
+}
+
+static enum access_change access_judge_static(const struct access *access,
+                                              struct access_grant *grant)
+{
+    struct token *known = token_find_digest(&access->tokens, grant->token->digest);
+    if (known == NULL) {
+        access_drop_grant(grant);
+        return ACCESS_REVOKED;
+    }
+    if (known == grant->token) {
+        return ACCESS_KEPT;
+    }
+    assert_always(known->uses == grant->token->uses); /* The connection stays counted. */
+    bool is_same = known->scope_before == grant->scope;
+    grant->token = known;
+    grant->scope = known->scope;
+    memcpy(grant->name, known->name, sizeof grant->name);
+    return is_same ? ACCESS_KEPT : ACCESS_OTHER;
+}
+
+enum access_change access_judge(const struct access *access, struct access_grant *grant)
+{
+    if (!access->needs_token) {
+        access_drop_grant(grant);
+        return ACCESS_KEPT;
+    }
+    if (grant->scope == NULL) {
+        return ACCESS_MISSING;
+    }
+    if (grant->token != NULL) {
+        return access_judge_static(access, grant);
+    }
+    if (jwt_keys_have(&access->keys, grant->fingerprint)) {
+        return ACCESS_KEPT;
+    }
+    access_drop_grant(grant);
+    return ACCESS_REVOKED;
 }

@@ -2,9 +2,10 @@
  * access: the policy: which clients may connect, how often, under which name, and what they may
  * see.
  *
- * Owner    main creates it before the cores and destroys it after them.
+ * Owner    main creates it before the cores and destroys it after them, or when every core has a
+ *          new one (docs/decisions/0071).
  * Threads  Any core asks without a lock: all is constant once made, except the table of addresses
- *          and the tokens' counts, which are atomic.
+ *          and the tokens' counts, which are atomic, and shared with the policy before.
  * Memory   Tokens, keys and lists as configured; 1.5 MiB for addresses when there are limits.
  * Units    Nanoseconds; wall_s is seconds of CLOCK_REALTIME.
  * Errors   A negative errno with error_out, which begins with the option ("--ip-deny: ..."), names
@@ -21,6 +22,7 @@
 #include "src/access/jwt.h"
 #include "src/access/jwt_cache.h"
 #include "src/access/peers.h"
+#include "src/access/secrets.h"
 #include "src/access/token.h"
 #include "src/base/access_options.h"
 
@@ -33,7 +35,14 @@ struct access;
 /* hash: of the tables of tokens and addresses. */
 int access_create(struct access **access_out, const struct access_options *options,
                   const struct keyed_hash *hash, char *error_out, size_t error_bytes);
+/* One that is to replace another, and takes over its counts. before stays as it is. */
+int access_renew(struct access **access_out, const struct access *before,
+                 const struct access_options *options, const struct keyed_hash *hash,
+                 char *error_out, size_t error_bytes);
 void access_destroy(struct access *access);
+
+/* Of the files, in the order of secrets_files. */
+const struct secrets_digest *access_file_digests(const struct access *access);
 
 /* For the log: the keys of JWTs, and which of a set were ignored. false: no file of them is given.
  */
@@ -90,6 +99,17 @@ struct access_answer access_ask(struct access *access, const struct peer *client
                                 const struct access_request *request, uint64_t now_ns,
                                 uint32_t *entry_out);
 
+/* Whether it may by address and origin; counts nothing. */
+struct access_answer access_may_ask(const struct access *access, const struct peer *client,
+                                    const struct access_request *request);
+/* Whether anything depends on a client's address. */
+bool access_asks_address(const struct access *access);
+/* Whether a client that is connected may stay, by its address. */
+bool access_may_stay(const struct access *access, const struct peer *client);
+/* Counts a connection that was not counted when it came, where it would be now. Returns what to
+ * leave; RATE_NONE: it is not counted. */
+uint32_t access_hold(struct access *access, const struct peer *client, uint64_t now_ns);
+
 /* The limit of messages that holds for a client. */
 struct rate access_message_rate(const struct access *access, const struct peer *client);
 
@@ -100,8 +120,9 @@ struct access_grant {
     const struct scope *scope; /* of the token, or owned */
     struct scope *owned;       /* a JWT's own; NULL: none */
     struct token *token;       /* a static one, which counts its connections; NULL: none */
-    uint64_t life_ns;          /* how long it still holds; UINT64_MAX: for ever */
-    uint64_t expires_s;        /* since the epoch; 0: never */
+    uint8_t fingerprint[JWT_FINGERPRINT_BYTES]; /* of the key of a JWT */
+    uint64_t life_ns;                           /* how long it still holds; UINT64_MAX: for ever */
+    uint64_t expires_s;                         /* since the epoch; 0: never */
     char name[TOKEN_NAME_BYTES_MAX + 1];
 };
 
@@ -149,5 +170,21 @@ void access_forget_kept(struct access_desk *desk, struct access_kept **kept);
 bool access_bearer_token(const char *value, size_t value_bytes, const char **token_out,
                          size_t *token_bytes_out);
 void access_drop_grant(struct access_grant *grant);
+
+/* ---- A policy that replaces another ---- */
+
+/* The desk is of the new policy now: it knows no signature by a key that has gone. */
+void access_desk_follow(struct access_desk *desk, const struct access *access);
+
+enum access_change {
+    ACCESS_KEPT,    /* It opens the same as before. No token is needed: it is dropped. */
+    ACCESS_OTHER,   /* It opens something else. */
+    ACCESS_REVOKED, /* It opens nothing any more, and is dropped. */
+    ACCESS_MISSING, /* There is none, and one is needed. */
+};
+
+/* Makes what the policy before granted, which must still be there, a grant of this one. A grant of
+ * this one stays as it is. */
+enum access_change access_judge(const struct access *access, struct access_grant *grant);
 
 #endif

@@ -11,9 +11,18 @@
 
 static_assert(JWT_CACHE_TOKENS % JWT_CACHE_WAYS == 0, "sets are whole");
 
-/* The newest of a set comes first. All zeroes: free; no token is known that has such a digest. */
+/* All zeroes: free; no token is known that has such a digest. */
+struct jwt_cache_entry {
+    uint8_t digest[TOKEN_DIGEST_BYTES];
+    uint32_t run; /* of the cache when it was added; in another run it is forgotten */
+    uint32_t key;
+};
+static_assert(sizeof(struct jwt_cache_entry) == 40, "as jwt_cache.h says");
+
+/* The newest of a set comes first. */
 struct jwt_cache {
-    uint8_t sets[JWT_CACHE_SETS][JWT_CACHE_WAYS][TOKEN_DIGEST_BYTES];
+    struct jwt_cache_entry sets[JWT_CACHE_SETS][JWT_CACHE_WAYS];
+    uint32_t run;
 };
 
 struct jwt_cache *jwt_cache_create(void)
@@ -26,29 +35,41 @@ void jwt_cache_destroy(struct jwt_cache *cache)
     memory_unmap(cache, sizeof *cache);
 }
 
-/* Puts a digest first; place: where it was, or that of the one that is forgotten. */
-static void jwt_cache_renew(uint8_t (*set)[TOKEN_DIGEST_BYTES], uint32_t place,
-                            const uint8_t digest[TOKEN_DIGEST_BYTES])
+/* Puts an entry first; place: where it was, or that of the one that is forgotten. */
+static void jwt_cache_renew(struct jwt_cache_entry *set, uint32_t place,
+                            struct jwt_cache_entry entry)
 {
     assert_always(place < JWT_CACHE_WAYS);
-    memmove(set[1], set[0], place * sizeof set[0]);
-    memcpy(set[0], digest, sizeof set[0]);
+    memmove(&set[1], &set[0], place * sizeof set[0]);
+    set[0] = entry;
 }
 
-bool jwt_cache_has(struct jwt_cache *cache, const uint8_t digest[TOKEN_DIGEST_BYTES])
+bool jwt_cache_has(struct jwt_cache *cache, const uint8_t digest[TOKEN_DIGEST_BYTES],
+                   uint32_t *key_out)
 {
-    uint8_t(*set)[TOKEN_DIGEST_BYTES] = cache->sets[bytes_load_le64(digest) % JWT_CACHE_SETS];
+    struct jwt_cache_entry *set = cache->sets[bytes_load_le64(digest) % JWT_CACHE_SETS];
     for (uint32_t i = 0; i < JWT_CACHE_WAYS; i++) {
-        if (CRYPTO_memcmp(set[i], digest, sizeof set[i]) == 0) {
-            jwt_cache_renew(set, i, digest);
+        if (set[i].run == cache->run &&
+            CRYPTO_memcmp(set[i].digest, digest, sizeof set[i].digest) == 0) {
+            *key_out = set[i].key;
+            jwt_cache_renew(set, i, set[i]);
             return true;
         }
     }
     return false;
 }
 
-void jwt_cache_add(struct jwt_cache *cache, const uint8_t digest[TOKEN_DIGEST_BYTES])
+void jwt_cache_add(struct jwt_cache *cache, const uint8_t digest[TOKEN_DIGEST_BYTES], uint32_t key)
 {
-    uint8_t(*set)[TOKEN_DIGEST_BYTES] = cache->sets[bytes_load_le64(digest) % JWT_CACHE_SETS];
-    jwt_cache_renew(set, JWT_CACHE_WAYS - 1, digest);
+    struct jwt_cache_entry *set = cache->sets[bytes_load_le64(digest) % JWT_CACHE_SETS];
+    struct jwt_cache_entry entry = {.run = cache->run, .key = key};
+    memcpy(entry.digest, digest, sizeof entry.digest);
+    jwt_cache_renew(set, JWT_CACHE_WAYS - 1, entry);
+}
+
+/* Without touching an entry: main may do so a thousand times a second. */
+void jwt_cache_clear(struct jwt_cache *cache)
+{
+    cache->run++;
+    assert_always(cache->run != 0); /* Else what is 2^32 runs old would be known again. */
 }

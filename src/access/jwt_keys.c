@@ -494,6 +494,76 @@ void jwt_keys_deinit(struct jwt_keys *keys)
     keys->ignored[0] = '\0';
 }
 
+/* ---- Which key it is ---- */
+
+/* A text with its length, so that two texts never look like two others. */
+static size_t jwt_keys_put(uint8_t *out, const void *bytes, size_t count)
+{
+    assert_always(count <= UINT16_MAX);
+    out[0] = (uint8_t)(count >> 8);
+    out[1] = (uint8_t)count;
+    memcpy(out + 2, bytes, count);
+    return count + 2;
+}
+
+static void jwt_keys_take_fingerprint(const struct jwt_keys *keys, struct jwt_key *key)
+{
+    const char *issuer = keys->issuer == NULL ? "" : keys->issuer; /* None has at least a byte. */
+    const char *audience = keys->audience == NULL ? "" : keys->audience;
+    uint8_t public_key[JWT_KEYS_ED25519_BYTES] = {0};
+    size_t public_bytes = sizeof public_key;
+    uint8_t digest[TOKEN_DIGEST_BYTES];
+    uint8_t text[JWT_SECRET_BYTES_MAX + 2048];
+    size_t used = 0;
+    assert_always(strlen(issuer) + strlen(audience) + JWT_KID_BYTES_MAX < 1024);
+    if (key->algorithm == JWT_EDDSA) {
+        bool is_there =
+            EVP_PKEY_get_raw_public_key(key->public_key, public_key, &public_bytes) == 1;
+        assert_always(is_there && public_bytes == sizeof public_key);
+    }
+    text[used++] = (uint8_t)key->algorithm;
+    used += jwt_keys_put(text + used, key->kid, strlen(key->kid));
+    used += jwt_keys_put(text + used, key->secret, key->secret_bytes);
+    used += jwt_keys_put(text + used, public_key, sizeof public_key);
+    used += jwt_keys_put(text + used, issuer, strlen(issuer));
+    used += jwt_keys_put(text + used, audience, strlen(audience));
+    token_digest(digest, (const char *)text, used);
+    memcpy(key->fingerprint, digest, sizeof key->fingerprint);
+    OPENSSL_cleanse(text, sizeof text);
+}
+
+void jwt_keys_take_fingerprints(struct jwt_keys *keys)
+{
+    for (uint32_t i = 0; i < keys->count; i++) {
+        jwt_keys_take_fingerprint(keys, &keys->keys[i]);
+    }
+}
+
+static bool jwt_keys_is(const struct jwt_key *key, const uint8_t *fingerprint)
+{
+    return memcmp(key->fingerprint, fingerprint, JWT_FINGERPRINT_BYTES) == 0;
+}
+
+bool jwt_keys_have(const struct jwt_keys *keys, const uint8_t fingerprint[JWT_FINGERPRINT_BYTES])
+{
+    for (uint32_t i = 0; i < keys->count; i++) {
+        if (jwt_keys_is(&keys->keys[i], fingerprint)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool jwt_keys_are_same(const struct jwt_keys *left, const struct jwt_keys *right)
+{
+    for (uint32_t i = 0; i < left->count && i < right->count; i++) {
+        if (!jwt_keys_is(&left->keys[i], right->keys[i].fingerprint)) {
+            return false;
+        }
+    }
+    return left->count == right->count;
+}
+
 void jwt_keys_describe(const struct jwt_keys *keys, char *out, size_t out_bytes)
 {
     uint32_t secret_count = 0;

@@ -15,6 +15,7 @@
 #ifndef RINGCAST_SRC_JWT_KEYS_H
 #define RINGCAST_SRC_JWT_KEYS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,9 +30,13 @@ enum jwt_algorithm {
     JWT_EDDSA,
 };
 
+/* Of a key, its kid, and the issuer and audience that it is used with. */
+#define JWT_FINGERPRINT_BYTES 16
+
 struct jwt_key {
     enum jwt_algorithm algorithm;
-    char kid[JWT_KID_BYTES_MAX + 1]; /* "": none */
+    uint8_t fingerprint[JWT_FINGERPRINT_BYTES]; /* of jwt_keys_take_fingerprints */
+    char kid[JWT_KID_BYTES_MAX + 1];            /* "": none */
     uint8_t secret[JWT_SECRET_BYTES_MAX];
     size_t secret_bytes;
     void *public_key; /* EVP_PKEY */
@@ -42,7 +47,7 @@ struct jwt_keys {
     uint32_t count;
     uint32_t ignored_count;                 /* keys of JWK sets that are not for us */
     char ignored[JWT_KEYS_WORDS_BYTES_MAX]; /* the first of them, and why */
-    const char *issuer;                     /* NULL: any */
+    const char *issuer;                     /* NULL: any; both have at most 255 bytes */
     const char *audience;                   /* a token that names audiences must name this one */
 };
 
@@ -54,6 +59,13 @@ int jwt_keys_load(struct jwt_keys *keys, const char *text, size_t text_bytes, ch
 int jwt_keys_load_secret(struct jwt_keys *keys, const char *text, size_t text_bytes,
                          char *error_out, size_t error_bytes);
 void jwt_keys_deinit(struct jwt_keys *keys);
+
+/* Once all are loaded. */
+void jwt_keys_take_fingerprints(struct jwt_keys *keys);
+/* Whether a key is among them that has this fingerprint. */
+bool jwt_keys_have(const struct jwt_keys *keys, const uint8_t fingerprint[JWT_FINGERPRINT_BYTES]);
+/* Whether they are the same, in the same order. */
+bool jwt_keys_are_same(const struct jwt_keys *left, const struct jwt_keys *right);
 
 /* For the log: how many keys of which kind there are, which were ignored, and why. */
 void jwt_keys_describe(const struct jwt_keys *keys, char *out, size_t out_bytes);

@@ -31,15 +31,19 @@ static int peers_load_lists(struct peers *peers, const struct access_options *op
 }
 
 int peers_init(struct peers *peers, const struct access_options *options,
-               const struct keyed_hash *hash, char *error_out, size_t error_bytes)
+               const struct keyed_hash *hash, const struct peers *before, char *error_out,
+               size_t error_bytes)
 {
     *peers = (struct peers){
+        .has_limits = options->rate_limit_enabled,
+        .table = before == NULL ? NULL : rate_table_share(before->table),
         .connections_max = options->ip_connections_max,
         .handshakes_per_s = options->ip_handshakes_per_s,
         .messages_per_s = options->messages_per_s,
     };
     int error = peers_load_lists(peers, options, error_out, error_bytes);
-    if (error == 0 && options->rate_limit_enabled && rate_table_create(&peers->table, hash) < 0) {
+    if (error == 0 && peers->has_limits && peers->table == NULL &&
+        rate_table_create(&peers->table, hash) < 0) {
         error = access_options_refuse(error_out, error_bytes, -ENOMEM, "rate-limit-enabled",
                                       "no memory");
     }
@@ -163,21 +167,30 @@ static uint32_t peers_limit(uint32_t given, uint32_t otherwise, const struct pee
     return given != 0 ? given : is_local ? 0 : otherwise;
 }
 
+/* Whether connections of the peer are counted; the limits that hold for it. */
+static bool peers_are_counted(const struct peers *peers, const struct peer *peer,
+                              struct rate_limits *limits_out)
+{
+    if (!peers->has_limits || peer->is_unix) {
+        return false;
+    }
+    assert_always(peers->table != NULL);
+    uint32_t held_max = peers_limit(peers->connections_max, PEERS_CONNECTIONS_DEFAULT, peer);
+    uint32_t per_s = peers_limit(peers->handshakes_per_s, PEERS_HANDSHAKES_DEFAULT, peer);
+    *limits_out = (struct rate_limits){.held_max = held_max == 0 ? UINT32_MAX : held_max};
+    if (per_s != 0) {
+        limits_out->rate = rate_per_second(per_s);
+    }
+    return held_max != 0 || per_s != 0;
+}
+
 enum rate_verdict peers_take(struct peers *peers, const struct peer *peer, uint64_t now_ns,
                              uint32_t *entry_out, uint64_t *wait_ns_out)
 {
+    struct rate_limits limits;
     *entry_out = RATE_NONE;
-    if (peers->table == NULL || peer->is_unix) {
+    if (!peers_are_counted(peers, peer, &limits)) {
         return RATE_OK;
-    }
-    uint32_t held_max = peers_limit(peers->connections_max, PEERS_CONNECTIONS_DEFAULT, peer);
-    uint32_t per_s = peers_limit(peers->handshakes_per_s, PEERS_HANDSHAKES_DEFAULT, peer);
-    if (held_max == 0 && per_s == 0) {
-        return RATE_OK;
-    }
-    struct rate_limits limits = {.held_max = held_max == 0 ? UINT32_MAX : held_max};
-    if (per_s != 0) {
-        limits.rate = rate_per_second(per_s);
     }
     enum rate_verdict verdict =
         rate_table_take(peers->table, &peer->address, &limits, now_ns, entry_out, wait_ns_out);
@@ -193,11 +206,19 @@ void peers_release(struct peers *peers, uint32_t entry)
     }
 }
 
+uint32_t peers_hold(struct peers *peers, const struct peer *peer, uint64_t now_ns)
+{
+    struct rate_limits limits;
+    return peers_are_counted(peers, peer, &limits)
+               ? rate_table_hold(peers->table, &peer->address, now_ns)
+               : RATE_NONE;
+}
+
 void peers_charge(struct peers *peers, const struct peer *peer, uint32_t entry, uint32_t count,
                   uint64_t now_ns)
 {
     uint32_t per_s = peers_limit(peers->handshakes_per_s, PEERS_HANDSHAKES_DEFAULT, peer);
-    if (peers->table != NULL && entry != RATE_NONE && per_s != 0) {
+    if (peers->has_limits && entry != RATE_NONE && per_s != 0) {
         struct rate rate = rate_per_second(per_s);
         rate_table_charge(peers->table, entry, &rate, count, now_ns);
     }
@@ -206,5 +227,5 @@ void peers_charge(struct peers *peers, const struct peer *peer, uint32_t entry, 
 struct rate peers_message_rate(const struct peers *peers, const struct peer *client)
 {
     uint32_t per_s = peers_limit(peers->messages_per_s, PEERS_MESSAGES_DEFAULT, client);
-    return peers->table != NULL && per_s != 0 ? rate_per_second(per_s) : (struct rate){0};
+    return peers->has_limits && per_s != 0 ? rate_per_second(per_s) : (struct rate){0};
 }

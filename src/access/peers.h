@@ -35,7 +35,8 @@ struct peer {
 
 struct peers {
     struct cidr_list allow, deny, trusted;
-    struct rate_table *table; /* NULL: no limits */
+    struct rate_table *table; /* NULL: there were no limits yet */
+    bool has_limits;          /* Without them the table only keeps what was counted before. */
 
     /* 0: the default, which clients of this host are exempt from. Other numbers hold for all. */
     uint32_t connections_max;
@@ -43,8 +44,10 @@ struct peers {
     uint32_t messages_per_s;
 };
 
+/* before: what these replace, whose table they share; NULL: nothing. */
 int peers_init(struct peers *peers, const struct access_options *options,
-               const struct keyed_hash *hash, char *error_out, size_t error_bytes);
+               const struct keyed_hash *hash, const struct peers *before, char *error_out,
+               size_t error_bytes);
 void peers_deinit(struct peers *peers);
 
 /* Whether it is a trusted proxy. */
@@ -62,6 +65,9 @@ struct peer peers_client(const struct peers *peers, const struct peer *peer, con
 enum rate_verdict peers_take(struct peers *peers, const struct peer *peer, uint64_t now_ns,
                              uint32_t *entry_out, uint64_t *wait_ns_out);
 void peers_release(struct peers *peers, uint32_t entry);
+/* Counts a connection that was not counted when it came, where it would be now. Returns what to
+ * release; RATE_NONE: it is not counted. */
+uint32_t peers_hold(struct peers *peers, const struct peer *peer, uint64_t now_ns);
 /* Counts handshakes more than were made. */
 void peers_charge(struct peers *peers, const struct peer *peer, uint32_t entry, uint32_t count,
                   uint64_t now_ns);

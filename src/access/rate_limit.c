@@ -27,6 +27,7 @@ static_assert(sizeof(struct rate_entry) == 24, "as rate_limit.h says");
 
 struct rate_table {
     struct keyed_hash hash;
+    uint32_t owner_count; /* main's */
     struct rate_entry entries[RATE_TABLE_ENTRIES];
 };
 
@@ -64,13 +65,27 @@ int rate_table_create(struct rate_table **table_out, const struct keyed_hash *ha
         return -ENOMEM;
     }
     table->hash = *hash;
+    table->owner_count = 1;
     *table_out = table;
     return 0;
 }
 
+struct rate_table *rate_table_share(struct rate_table *table)
+{
+    if (table != NULL) {
+        table->owner_count++;
+    }
+    return table;
+}
+
 void rate_table_destroy(struct rate_table *table)
 {
-    free(table);
+    if (table != NULL) {
+        assert_always(table->owner_count > 0);
+        if (--table->owner_count == 0) {
+            free(table);
+        }
+    }
 }
 
 /* Never 0. What an IPv4 address becomes, no /64 of a host begins with. */
@@ -179,6 +194,12 @@ enum rate_verdict rate_table_take(struct rate_table *table, const struct ip_addr
         *entry_out = RATE_NONE;
     }
     return verdict;
+}
+
+uint32_t rate_table_hold(struct rate_table *table, const struct ip_address *address,
+                         uint64_t now_ns)
+{
+    return rate_find(table, rate_key(address), now_ns);
 }
 
 void rate_table_release(struct rate_table *table, uint32_t entry)

@@ -1,7 +1,8 @@
 /*
  * rate_limit: how often a client or an address may do something, and how many it may hold.
  *
- * Owner    main creates a table and destroys it after the cores.
+ * Owner    main creates a table. Each policy that uses it holds it; the last one frees it, after
+ *          the cores.
  * Threads  A bucket: one. A table: all cores, without a lock.
  * Memory   A bucket is one number. A table has RATE_TABLE_ENTRIES of 24 bytes (1.5 MiB), touched
  *          as addresses appear, and never grows.
@@ -42,6 +43,8 @@ uint64_t rate_take(const struct rate *rate, uint64_t *full_ns, uint64_t now_ns);
 struct rate_table;
 
 int rate_table_create(struct rate_table **table_out, const struct keyed_hash *hash);
+/* One owner more: it is destroyed as often as it was created and shared. */
+struct rate_table *rate_table_share(struct rate_table *table);
 void rate_table_destroy(struct rate_table *table);
 
 struct rate_limits {
@@ -60,6 +63,9 @@ enum rate_verdict {
 enum rate_verdict rate_table_take(struct rate_table *table, const struct ip_address *address,
                                   const struct rate_limits *limits, uint64_t now_ns,
                                   uint32_t *entry_out, uint64_t *wait_ns_out);
+/* Counts one that the address holds already, whatever its limits. Returns what to release. */
+uint32_t rate_table_hold(struct rate_table *table, const struct ip_address *address,
+                         uint64_t now_ns);
 /* Takes count more from the bucket of an entry that is held, whether it has them or not. */
 void rate_table_charge(struct rate_table *table, uint32_t entry, const struct rate *rate,
                        uint32_t count, uint64_t now_ns);

@@ -15,6 +15,7 @@ static_assert(sizeof(struct scope) == 24, "as scope.h says");
 static_assert(sizeof(struct scope_pattern) == 37, "as scope.h says");
 
 const struct scope scope_of_all = {.types = SCOPE_TYPES_ALL};
+const struct scope scope_of_none = {.types = 0};
 
 static bool scope_key_is_listed(const char *key, const char *const *list)
 {
@@ -179,13 +180,29 @@ struct scope *scope_create(json_t *object, const char *const *known, char *error
 
 void scope_destroy(struct scope *scope)
 {
-    assert_always(scope != &scope_of_all);
+    assert_always(scope != &scope_of_all && scope != &scope_of_none);
     if (scope == NULL) {
         return;
     }
     assert_debug(scope->publish == NULL || scope->publish->publish == NULL);
     free(scope->publish);
     free(scope);
+}
+
+static bool scope_opens_same(const struct scope *left, const struct scope *right)
+{
+    return left->types == right->types && left->pattern_count == right->pattern_count &&
+           memcmp(left->patterns, right->patterns,
+                  left->pattern_count * sizeof left->patterns[0]) == 0;
+}
+
+bool scope_is_same(const struct scope *left, const struct scope *right)
+{
+    assert_always(left != NULL && right != NULL);
+    bool can_both_publish = left->publish != NULL && right->publish != NULL;
+    return scope_opens_same(left, right) &&
+           (can_both_publish ? scope_opens_same(left->publish, right->publish)
+                             : left->publish == right->publish);
 }
 
 bool scope_covers(const struct scope *scope, const char *text, size_t text_bytes, enum md_type type)

@@ -39,6 +39,8 @@ struct scope {
 
 /* Permits clients everything, with the limits of all clients, and producers nothing. */
 extern const struct scope scope_of_all;
+/* Permits nothing. */
+extern const struct scope scope_of_none;
 
 /* From an object with any of symbols, types, max_subscriptions, messages_per_second, publish. What
  * is left out is not restricted, except publish: without it nothing may be published. publish is an
@@ -47,6 +49,8 @@ extern const struct scope scope_of_all;
 struct scope *scope_create(json_t *object, const char *const *known, char *error_out,
                            size_t error_bytes);
 void scope_destroy(struct scope *scope);
+/* Whether both open the same; their limits may differ. */
+bool scope_is_same(const struct scope *left, const struct scope *right);
 
 /* Whether all that a symbol or pattern stands for, now and later, is open. */
 bool scope_covers(const struct scope *scope, const char *text, size_t text_bytes,

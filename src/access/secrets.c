@@ -27,8 +27,16 @@ static int secrets_read_file(const char *path, char **text_out, size_t *bytes_ou
     return error;
 }
 
-/* What a file of secrets says, through load(). option: for errors. */
+const char *const secrets_files[SECRETS_FILES] = {
+    "auth-token-file",
+    "tokens-file",
+    "jwt-key-file",
+    "jwt-secret-file",
+};
+
+/* What a file of secrets says, through load(). option: for errors. digest_out: NULL: not wanted. */
 static int secrets_load_file(void *target, const char *option, const char *path,
+                             struct secrets_digest *digest_out,
                              int (*load)(void *target, const char *option, const char *text,
                                          size_t bytes, char *error_out, size_t error_bytes),
                              char *error_out, size_t error_bytes)
@@ -43,6 +51,9 @@ static int secrets_load_file(void *target, const char *option, const char *path,
         error = error == -ENOMEM ? error : -EINVAL;
     } else {
         error = load(target, option, text, bytes, words, sizeof words);
+        if (digest_out != NULL) {
+            token_digest(digest_out->bytes, text, bytes);
+        }
         OPENSSL_cleanse(text, bytes);
         free(text);
     }
@@ -91,8 +102,9 @@ static int secrets_take_keys(void *keys, const char *option, const char *text, s
                : jwt_keys_load(keys, text, bytes, error_out, error_bytes);
 }
 
-int secrets_load_token(struct token_table *tokens, const char *option, const char *text,
-                       const char *path, char *error_out, size_t error_bytes)
+static int secrets_load_tokens_of(struct token_table *tokens, const char *option, const char *text,
+                                  const char *path, struct secrets_digest *digest_out,
+                                  char *error_out, size_t error_bytes)
 {
     char words[SECRETS_WORDS_BYTES_MAX] = "";
     char file_option[64];
@@ -103,8 +115,14 @@ int secrets_load_token(struct token_table *tokens, const char *option, const cha
     }
     snprintf(file_option, sizeof file_option, "%s-file", option);
     return path == NULL ? 0
-                        : secrets_load_file(tokens, file_option, path, secrets_take_token,
-                                            error_out, error_bytes);
+                        : secrets_load_file(tokens, file_option, path, digest_out,
+                                            secrets_take_token, error_out, error_bytes);
+}
+
+int secrets_load_token(struct token_table *tokens, const char *option, const char *text,
+                       const char *path, char *error_out, size_t error_bytes)
+{
+    return secrets_load_tokens_of(tokens, option, text, path, NULL, error_out, error_bytes);
 }
 
 /* Tokens and keys come together with --enable-auth, or neither does. */
@@ -146,24 +164,25 @@ static int secrets_load_crypto(const struct access_options *options, char *error
 }
 
 int secrets_load(struct token_table *tokens, struct jwt_keys *keys,
-                 const struct access_options *options, char *error_out, size_t error_bytes)
+                 const struct access_options *options,
+                 struct secrets_digest digests_out[SECRETS_FILES], char *error_out,
+                 size_t error_bytes)
 {
+    const char *const paths[SECRETS_FILES] = {options->auth_token_file, options->tokens_file,
+                                              options->jwt_key_file, options->jwt_secret_file};
     int error = secrets_load_crypto(options, error_out, error_bytes);
     if (error == 0) {
-        error = secrets_load_token(tokens, "auth-token", options->auth_token,
-                                   options->auth_token_file, error_out, error_bytes);
+        error = secrets_load_tokens_of(tokens, "auth-token", options->auth_token, paths[0],
+                                       &digests_out[0], error_out, error_bytes);
     }
-    if (error == 0 && options->tokens_file != NULL) {
-        error = secrets_load_file(tokens, "tokens-file", options->tokens_file, secrets_take_tokens,
-                                  error_out, error_bytes);
-    }
-    if (error == 0 && options->jwt_key_file != NULL) {
-        error = secrets_load_file(keys, "jwt-key-file", options->jwt_key_file, secrets_take_keys,
-                                  error_out, error_bytes);
-    }
-    if (error == 0 && options->jwt_secret_file != NULL) {
-        error = secrets_load_file(keys, "jwt-secret-file", options->jwt_secret_file,
-                                  secrets_take_keys, error_out, error_bytes);
+    for (uint32_t i = 1; error == 0 && i < SECRETS_FILES; i++) {
+        if (paths[i] != NULL) {
+            bool has_tokens = i == 1;
+            error = secrets_load_file(has_tokens ? (void *)tokens : (void *)keys, secrets_files[i],
+                                      paths[i], &digests_out[i],
+                                      has_tokens ? secrets_take_tokens : secrets_take_keys,
+                                      error_out, error_bytes);
+        }
     }
     bool has_any = tokens->count > 0 || keys->count > 0;
     return error == 0 ? secrets_match(options, has_any, error_out, error_bytes) : error;

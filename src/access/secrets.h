@@ -18,10 +18,23 @@
 
 #define SECRETS_FILE_BYTES_MAX (4 * 1024 * 1024)
 
+/* Of a file's content, by which a reload sees that it has changed. */
+struct secrets_digest {
+    uint8_t bytes[TOKEN_DIGEST_BYTES];
+};
+
+/* In the order of secrets_files. */
+#define SECRETS_FILES 4
+
+/* Names of the options, without their dashes. */
+extern const char *const secrets_files[SECRETS_FILES];
+
 /* All tokens and keys that clients may come with. Whether there are any must agree with
- * enable_auth. */
+ * enable_auth. digests_out: of the files; zeroes of one that is not given. */
 int secrets_load(struct token_table *tokens, struct jwt_keys *keys,
-                 const struct access_options *options, char *error_out, size_t error_bytes);
+                 const struct access_options *options,
+                 struct secrets_digest digests_out[SECRETS_FILES], char *error_out,
+                 size_t error_bytes);
 
 /* Into a table: a token and one from a file, each if it is not NULL. option: "auth-token". */
 int secrets_load_token(struct token_table *tokens, const char *option, const char *text,

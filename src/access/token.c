@@ -51,8 +51,13 @@ static struct token *token_append(struct token_table *table)
         return NULL;
     }
     table->tokens = grown;
+    struct token_uses *uses = calloc(1, sizeof *uses);
+    if (uses == NULL) {
+        return NULL;
+    }
+    uses->owner_count = 1;
     struct token *token = &grown[table->count++];
-    memset(token, 0, sizeof *token);
+    *token = (struct token){.uses = uses};
     return token;
 }
 
@@ -244,10 +249,33 @@ int token_table_load(struct token_table *table, const char *json, size_t json_by
     return error;
 }
 
+static void token_drop_uses(struct token_uses *uses)
+{
+    assert_always(uses->owner_count > 0);
+    if (--uses->owner_count == 0) {
+        free(uses);
+    }
+}
+
+void token_table_follow(struct token_table *table, const struct token_table *before)
+{
+    for (uint32_t i = 0; i < table->count; i++) {
+        struct token *token = &table->tokens[i];
+        const struct token *known = token_find_digest(before, token->digest);
+        if (known != NULL) {
+            token_drop_uses(token->uses);
+            token->uses = known->uses;
+            token->uses->owner_count++;
+            token->scope_before = scope_is_same(known->scope, token->scope) ? known->scope : NULL;
+        }
+    }
+}
+
 void token_table_deinit(struct token_table *table)
 {
     for (uint32_t i = 0; i < table->count; i++) {
         scope_destroy(table->tokens[i].scope);
+        token_drop_uses(table->tokens[i].uses);
     }
     free(table->tokens);
     free(table->slots);
@@ -276,7 +304,7 @@ struct token *token_find_digest(const struct token_table *table,
 
 bool token_take(struct token *token)
 {
-    uint32_t others = atomic_fetch_add(&token->connection_count, 1);
+    uint32_t others = atomic_fetch_add(&token->uses->count, 1);
     assert_always(others < UINT32_MAX);
     if (token->connections_max != 0 && others >= token->connections_max) {
         token_release(token);
@@ -287,12 +315,12 @@ bool token_take(struct token *token)
 
 void token_hold(struct token *token)
 {
-    uint32_t others = atomic_fetch_add(&token->connection_count, 1);
+    uint32_t others = atomic_fetch_add(&token->uses->count, 1);
     assert_always(others < UINT32_MAX);
 }
 
 void token_release(struct token *token)
 {
-    uint32_t before = atomic_fetch_sub(&token->connection_count, 1);
+    uint32_t before = atomic_fetch_sub(&token->uses->count, 1);
     assert_always(before > 0);
 }

@@ -3,8 +3,8 @@
  *
  * Owner    main, through access: init before the cores, deinit after them.
  * Threads  Constant once made, except the count of connections, which is atomic.
- * Memory   An array of TOKENS_MAX at most, a hash of it, and a scope each. No token is kept: only
- *          its digest.
+ * Memory   An array of TOKENS_MAX at most, a hash of it, a scope and a count each. No token is
+ *          kept: only its digest.
  * Errors   A negative errno with error_out saying what is wrong; it never has a token in it.
  *
  * What is presented is digested first (SHA-256). Its digest is looked up by a keyed hash, which
@@ -28,12 +28,19 @@
 #define TOKEN_DIGEST_BYTES 32
 #define TOKEN_NAME_BYTES_MAX 64
 
+/* The connections with a token. Tables of which one replaces the other share them. */
+struct token_uses {
+    _Atomic uint32_t count;
+    uint32_t owner_count; /* tables; main's */
+};
+
 struct token {
     uint8_t digest[TOKEN_DIGEST_BYTES];
     char name[TOKEN_NAME_BYTES_MAX + 1]; /* for the log: printable ASCII */
     uint32_t connections_max;            /* 0: no limit of its own */
-    _Atomic uint32_t connection_count;
+    struct token_uses *uses;
     struct scope *scope;
+    const struct scope *scope_before; /* The table before permits the same; NULL: it does not. */
 };
 
 struct token_table {
@@ -52,6 +59,8 @@ int token_table_add(struct token_table *table, const char *name, const char *tex
 int token_table_load(struct token_table *table, const char *json, size_t json_bytes,
                      char *error_out, size_t error_bytes);
 void token_table_deinit(struct token_table *table);
+/* Takes over the counts of the table that this one replaces. */
+void token_table_follow(struct token_table *table, const struct token_table *before);
 
 void token_digest(uint8_t digest_out[TOKEN_DIGEST_BYTES], const char *text, size_t text_bytes);
 

@@ -34,6 +34,10 @@ struct admin_sources {
     struct roll_desk roll;
     struct guard *guard;
     struct dump *dump;
+    /* Reads the configuration again. 0, or -EINVAL: refused; both with an answer, which is the
+     * caller's. Otherwise an error of commands_call. */
+    int (*reload)(void *reload_context, json_t **answer_out);
+    void *reload_context;
 };
 
 struct admin_page {

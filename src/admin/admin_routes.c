@@ -20,6 +20,7 @@
 #include "src/admin/admin_kick.h"
 #include "src/admin/admin_memory.h"
 #include "src/admin/admin_pages.h"
+#include "src/admin/admin_reload.h"
 #include "src/admin/admin_stale.h"
 #include "src/admin/admin_symbols.h"
 #include "src/admin/admin_topk.h"
@@ -263,6 +264,10 @@ static const struct admin_route admin_rows[] = {
      "POST",
      ADMIN_WRITE,
      admin_kick},
+    {{"/admin/reload-config", "POST: reads the configuration again"},
+     "POST",
+     ADMIN_WRITE,
+     admin_reload_answer},
 };
 #define ADMIN_ROW_COUNT (sizeof admin_rows / sizeof admin_rows[0])
 

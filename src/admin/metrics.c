@@ -98,6 +98,13 @@ double metrics_uptime_seconds(const struct metrics *metrics)
     return ((double)clock_ns(CLOCK_REALTIME) - (double)started_ns) / (double)NS_PER_SECOND;
 }
 
+void metrics_set_limits(struct metrics *metrics, uint32_t connections_max,
+                        uint32_t ready_stale_percent)
+{
+    atomic_store(&metrics->options.connections_max, connections_max);
+    atomic_store(&metrics->options.ready_stale_percent, ready_stale_percent);
+}
+
 const struct metrics_options *metrics_options(const struct metrics *metrics)
 {
     return &metrics->options;

@@ -51,17 +51,17 @@ struct metrics_options {
     const struct watchdog *watchdog; /* NULL: none */
     struct guard *guard;             /* NULL: none */
     struct metrics_log_memory log_memory;
-    uint32_t connections_max;
+    _Atomic uint32_t connections_max; /* of metrics_set_limits, like: */
     uint16_t client_port;
     const int *cpus; /* one for each core; -1: not pinned */
     bool busy_poll;
     bool is_inline;           /* Core 0 runs the publisher. */
     const char *const *feeds; /* their specs */
     uint32_t feed_count;
-    const struct feed_table *feed_table; /* of as many feeds */
-    const struct staleness *staleness;   /* NULL: no symbol is stale */
-    uint32_t ready_stale_percent;        /* of open symbols that are stale; 0: any */
-    bool is_prometheus_off;              /* /metrics is not served */
+    const struct feed_table *feed_table;  /* of as many feeds */
+    const struct staleness *staleness;    /* NULL: no symbol is stale */
+    _Atomic uint32_t ready_stale_percent; /* of open symbols that are stale; 0: any */
+    bool is_prometheus_off;               /* /metrics is not served */
 };
 
 struct metrics;
@@ -73,6 +73,8 @@ void metrics_destroy(struct metrics *metrics);
 void metrics_set_state(struct metrics *metrics, enum metrics_state state);
 const char *metrics_state_name(enum metrics_state state);
 enum metrics_state metrics_state(const struct metrics *metrics);
+void metrics_set_limits(struct metrics *metrics, uint32_t connections_max,
+                        uint32_t ready_stale_percent);
 const struct metrics_options *metrics_options(const struct metrics *metrics);
 
 /* The counters as any reader sees them: an entry for each row of counters_table.h. */

@@ -25,7 +25,7 @@
 
 struct watchdog_options {
     const struct counters *counters;
-    uint64_t limit_ns; /* 0: no thread is ever called stalled */
+    _Atomic uint64_t limit_ns; /* main may change it; 0: no thread is ever called stalled */
 };
 
 struct watchdog_thread {

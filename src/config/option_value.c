@@ -88,7 +88,7 @@ static int option_value_unit_power(const char *unit)
 static int option_value_bytes(const struct option_value *value, void *target)
 {
     const struct option_spec *spec = value->spec;
-    bool power_of_two = spec->kind == OPTION_LOG_BYTES;
+    bool power_of_two = option_kind(spec) == OPTION_LOG_BYTES;
     uint64_t number = 0;
     const char *end = option_value_digits(value->text, &number);
     int power = end == NULL ? -1 : option_value_unit_power(end);

@@ -27,7 +27,9 @@ struct publisher {
     struct book_images *book_images;
     struct record *record; /* NULL: nothing is recorded */
     struct publisher_counters *counters;
-    struct control *control; /* NULL: none */
+    struct control *control;        /* NULL: none */
+    void (*on_poll)(void *context); /* NULL: none */
+    void *on_poll_context;
 
     /* The publisher's thread only. */
     struct derived derived;
@@ -230,6 +232,8 @@ int publisher_create(struct publisher **publisher_out, const struct publisher_op
     publisher->record = options->record;
     publisher->counters = options->counters;
     publisher->control = options->control;
+    publisher->on_poll = options->on_poll;
+    publisher->on_poll_context = options->admission == NULL ? NULL : options->admission->context;
     publisher->wait.is_inline = true;
     publisher->writer = (struct tick_writer){
         .channels = options->channels,
@@ -350,6 +354,9 @@ uint64_t publisher_poll(struct publisher *publisher, uint64_t now_ns)
     uint64_t wall_ns = clock_ns(CLOCK_REALTIME);
     publisher->now_ns = now_ns;
     counter_add(&publisher->counters->turns, 1);
+    if (publisher->on_poll != NULL) {
+        publisher->on_poll(publisher->on_poll_context);
+    }
     if (publisher->control != NULL) {
         control_beat(publisher->control, now_ns);
     }

@@ -54,6 +54,11 @@ int staleness_create(struct staleness **staleness_out, const struct staleness_op
     return 0;
 }
 
+void staleness_set_after(struct staleness *staleness, uint64_t after_ns)
+{
+    atomic_store_explicit(&staleness->options.after_ns, after_ns, memory_order_relaxed);
+}
+
 void staleness_destroy(struct staleness *staleness)
 {
     memory_unmap(staleness->ticks, CHANNELS_MAX * sizeof *staleness->ticks);

@@ -42,7 +42,7 @@ struct market_hours;
 struct staleness_options {
     const struct channels *channels;
     const char *market_hours_path; /* NULL: all markets are always open */
-    uint64_t after_ns;             /* 0: symbols are stale by silence only */
+    _Atomic uint64_t after_ns;     /* main may change it; 0: symbols are stale by silence only */
 };
 
 struct staleness {
@@ -66,6 +66,8 @@ struct staleness {
  * closed until the first staleness_watch(). */
 int staleness_create(struct staleness **staleness_out, const struct staleness_options *options,
                      char *error_out, size_t error_bytes);
+/* main: symbols are stale after this long without a tick; 0: by silence only. */
+void staleness_set_after(struct staleness *staleness, uint64_t after_ns);
 void staleness_destroy(struct staleness *staleness);
 
 /* A feed names a channel; most are known. */

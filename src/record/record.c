@@ -141,6 +141,12 @@ int record_start(struct record *record, struct counters_thread *thread, char *er
     return 0;
 }
 
+void record_set_limits(struct record *record, uint64_t file_bytes_max, uint64_t file_ns_max)
+{
+    atomic_store(&record->output.file_bytes_max, file_bytes_max);
+    atomic_store(&record->output.file_ns_max, file_ns_max);
+}
+
 bool record_stop(struct record *record)
 {
     struct timespec until;

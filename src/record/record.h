@@ -39,6 +39,8 @@ int record_create(struct record **record_out, const struct record_options *optio
 /* Locks the directory and starts the thread. thread: its record, or NULL. */
 int record_start(struct record *record, struct counters_thread *thread, char *error_out,
                  size_t error_bytes);
+/* For the files to come, and the one that is being written. */
+void record_set_limits(struct record *record, uint64_t file_bytes_max, uint64_t file_ns_max);
 /* Ends the file when all is in it; waits for the disk at most 10 s. false: the thread still waits
  * for it, and uses the counters until the process ends. NULL: true. */
 bool record_stop(struct record *record);

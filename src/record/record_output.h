@@ -14,14 +14,16 @@
 #include "src/record/record_directory.h"
 #include "src/record/record_file.h"
 #include "src/record/record_queue.h"
+#include <stdatomic.h>
 
 struct record_output {
     /* Set before the thread begins, then constant. */
     struct record_queue *queue;
     const char *path; /* of the directory */
     uint64_t epoch;
-    uint64_t file_bytes_max;
-    uint64_t file_ns_max;
+
+    _Atomic uint64_t file_bytes_max; /* of record_set_limits, like: */
+    _Atomic uint64_t file_ns_max;
 
     struct record_directory directory;
     struct record_file file;

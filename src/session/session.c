@@ -9,7 +9,6 @@
 #include "codec/base/clock.h"
 #include "codec/base/version.h"
 #include "src/base/log.h"
-#include "src/market/encoders.h"
 #include "src/market/publisher.h"
 #include "src/market/recoder.h"
 #include "src/session/session_access.h"
@@ -19,32 +18,18 @@
 #include "src/session/session_heartbeat.h"
 #include "src/session/session_jobs.h"
 #include "src/session/session_limits.h"
+#include "src/session/session_policy.h"
 #include "src/session/session_replay.h"
 #include "src/session/session_resume.h"
 #include "src/session/session_status.h"
 #include "src/session/session_url.h"
 #include "src/session/session_visit.h"
 #include "src/session/session_watch.h"
+#include "src/session/session_welcome.h"
 
 #define SESSION_LINE_BYTES_MAX 256
 #define SESSION_NAME_BYTES_MAX (TOKEN_NAME_BYTES_MAX + 4)
 #define SESSION_GAP_BYTES_MAX 256 /* as core_ops.write_gap says */
-
-/* What WELCOME says to everybody. */
-static void session_write_welcome_rest(struct sessions *sessions)
-{
-    const struct session_options *options = &sessions->options;
-    char *out = sessions->welcome_rest;
-    int bytes = snprintf(out, sizeof sessions->welcome_rest,
-                         ",\"epoch\":\"%s\",\"version\":\"" RINGCAST_VERSION
-                         "\",\"encodings\":[\"" ENCODERS_JSON "\",\"" ENCODERS_SBE "\"]"
-                         ",\"heartbeat_interval_ms\":%" PRIu64 ",\"idle_timeout_ms\":%" PRIu64 ",",
-                         options->epoch, options->heartbeat_interval_ns / NS_PER_MS,
-                         options->idle_timeout_ns / NS_PER_MS);
-    assert_always(bytes > 0 && (size_t)bytes < sizeof sessions->welcome_rest);
-    bytes += session_limits_write(out + bytes, sizeof sessions->welcome_rest - (size_t)bytes);
-    assert_always(bytes > 0 && (size_t)bytes < sizeof sessions->welcome_rest);
-}
 
 int sessions_create(struct sessions **sessions_out, const struct session_options *options)
 {
@@ -75,7 +60,7 @@ int sessions_create(struct sessions **sessions_out, const struct session_options
             return -ENOMEM;
         }
     }
-    session_write_welcome_rest(sessions);
+    session_welcome_prepare(sessions);
     *sessions_out = sessions;
     return 0;
 }
@@ -224,6 +209,7 @@ static void session_on_open(void *context, struct core *core, uint32_t conn, uin
         session_log_connected(sessions, core, conn);
     }
     session_send_welcome(sessions, core, conn, id);
+    session_policy_on_open(sessions, core, conn, now_ns);
     session_jobs_answer_url(sessions, core, conn, now_ns);
 }
 

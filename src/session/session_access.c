@@ -105,6 +105,33 @@ void session_access_on_turn(struct sessions *sessions)
     }
 }
 
+/* Tells a client when its token ends, or must have come. */
+static void session_access_warn(struct sessions *sessions, struct core *core, uint32_t conn,
+                                uint64_t now_ns)
+{
+    struct session_client *entry = &sessions->clients[conn];
+    struct reply *reply = &sessions->reply;
+    assert_debug(entry->ends_ns > now_ns);
+    assert_debug(!entry->was_warned);
+    reply_begin(reply, "NOTICE", "", session_wall_ns());
+    reply_print(reply, "{\"event\":\"TOKEN_EXPIRING\",\"in_ms\":%" PRIu64 "}",
+                (entry->ends_ns - now_ns) / NS_PER_MS);
+    reply_end(reply);
+    entry->was_warned = true;
+    session_answer_text(core, conn, reply);
+}
+
+void session_access_ask_token(struct sessions *sessions, struct core *core, uint32_t conn,
+                              uint64_t now_ns)
+{
+    struct session_client *entry = &sessions->clients[conn];
+    assert_always(entry->grant.scope == NULL);
+    entry->awaits_token = true;
+    entry->ends_ns = now_ns + SESSION_AUTH_NS;
+    entry->was_warned = false;
+    session_access_warn(sessions, core, conn, now_ns);
+}
+
 /* The token of a request, if it has one and one is needed. */
 static struct access_answer session_access_take_token(struct sessions *sessions, uint32_t conn,
                                                       uint64_t now_ns,
@@ -167,6 +194,9 @@ static struct access_answer session_access_meet(struct sessions *sessions, struc
     struct access_answer answer =
         access_ask(access, &client, is_forwarded, request, now_ns, &address);
     if (address != RATE_NONE) {
+        if (entry->entry_plus_1 != 0) { /* The peer was no proxy when it was accepted. */
+            access_leave(access, entry->entry_plus_1 - 1);
+        }
         entry->entry_plus_1 = address + 1;
     }
     return answer;
@@ -189,6 +219,7 @@ enum core_grant session_access_on_request(void *context, struct core *core, uint
     } else {
         assert_always(entry->kept != NULL);
         request = (struct access_request){entry->kept->head, entry->kept->head_bytes};
+        answer = access_may_ask(sessions->options.access, &entry->client, &request);
     }
     if (answer.verdict == ACCESS_OK) {
         answer = session_access_take_token(sessions, conn, now_ns, &request);
@@ -343,14 +374,10 @@ static void session_access_answer(struct session_call *call)
     session_answer_send(call);
 }
 
-/* What the new scope does not cover ends, and is reported. While the message waits for its next
- * slice the core sends this client no frame. */
-static bool session_access_shrink(struct session_call *call)
+/* What session_shrink has listed. */
+static void session_access_report_dropped(struct session_call *call)
 {
     struct sessions *sessions = call->sessions;
-    if (!session_shrink(call)) {
-        return false;
-    }
     if (sessions->failed.bytes > strlen("[]")) {
         struct reply *reply = &sessions->reply;
         reply_begin(reply, "NOTICE", "", session_wall_ns());
@@ -361,7 +388,22 @@ static bool session_access_shrink(struct session_call *call)
         session_answer_send(call);
     }
     reply_trim(&sessions->failed);
+}
+
+/* While it waits for its next slice the core sends this client no frame. */
+bool session_access_shrink(struct session_call *call)
+{
+    if (!session_shrink(call)) {
+        return false;
+    }
+    session_access_report_dropped(call);
     return true;
+}
+
+void session_access_shrink_replay(struct session_call *call)
+{
+    session_shrink_at_once(call);
+    session_access_report_dropped(call);
 }
 
 /* While it waits, how many keys were tried is call->at.name. */
@@ -443,21 +485,6 @@ bool session_access_is_unchecked(const struct session_call *call)
 }
 
 /* ---- The end of a token ---- */
-
-static void session_access_warn(struct sessions *sessions, struct core *core, uint32_t conn,
-                                uint64_t now_ns)
-{
-    struct session_client *entry = &sessions->clients[conn];
-    struct reply *reply = &sessions->reply;
-    assert_debug(entry->ends_ns > now_ns);
-    assert_debug(!entry->was_warned);
-    reply_begin(reply, "NOTICE", "", session_wall_ns());
-    reply_print(reply, "{\"event\":\"TOKEN_EXPIRING\",\"in_ms\":%" PRIu64 "}",
-                (entry->ends_ns - now_ns) / NS_PER_MS);
-    reply_end(reply);
-    entry->was_warned = true;
-    session_answer_text(core, conn, reply);
-}
 
 /* By the monotonic clock: a wall clock that jumps ends nobody. */
 void session_access_on_tick(void *context, struct core *core, uint32_t conn, uint64_t now_ns)

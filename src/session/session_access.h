@@ -22,6 +22,13 @@ bool session_access_may_speak(struct sessions *sessions, struct core *core, uint
 /* Whether a request may be answered before there is a token; otherwise it is refused. */
 bool session_access_may_ask(struct session_call *call);
 bool session_access_authenticate(struct session_call *call);
+/* Ends what the client's scope does not cover, and reports it. */
+bool session_access_shrink(struct session_call *call);
+/* The same of its replay and its books only, at once. */
+void session_access_shrink_replay(struct session_call *call);
+/* The client needs a token from now on: it has 5 s for it, and is told so. */
+void session_access_ask_token(struct sessions *sessions, struct core *core, uint32_t conn,
+                              uint64_t now_ns);
 /* Whether it is an AUTH whose token is not checked yet. */
 bool session_access_is_unchecked(const struct session_call *call);
 

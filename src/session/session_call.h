@@ -54,6 +54,8 @@ struct session_call {
     uint64_t received_ns;     /* wall clock */
     uint64_t units;           /* that it has cost so far */
     bool is_whole;            /* It cannot wait for another slice. */
+    bool only_shrinks;        /* There is no message: see session_jobs_shrink(). */
+    bool is_judged;           /* The client's scope has changed since it began. */
     uint32_t forbidden_count; /* entries refused with 103 */
     uint32_t book_count;      /* books that SNAPSHOT asked for */
     struct session_place at;

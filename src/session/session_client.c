@@ -15,9 +15,12 @@ static const struct rate session_audit_rate = {.interval_ns = 100 * NS_PER_MS, .
 const struct scope *session_client_scope(const struct sessions *sessions, uint32_t conn)
 {
     assert_debug(conn < sessions->slab_count);
-    const struct scope *scope =
-        sessions->clients == NULL ? NULL : sessions->clients[conn].grant.scope;
-    return scope != NULL ? scope : &scope_of_all;
+    const struct session_client *entry =
+        sessions->clients == NULL ? NULL : &sessions->clients[conn];
+    if (entry != NULL && entry->awaits_token) {
+        return &scope_of_none;
+    }
+    return entry != NULL && entry->grant.scope != NULL ? entry->grant.scope : &scope_of_all;
 }
 
 bool session_client_may_see(struct session_call *call, const struct session_name *name)

@@ -1,7 +1,7 @@
 /*
  * session_client: the identity of a client, what its token permits, and the audit log.
  *
- * Memory   A slab by connection, when there is access control. Zeroes that are never written cost
+ * Memory   A slab by connection, where sessions have a policy. Zeroes that are never written cost
  *          nothing.
  */
 #ifndef RINGCAST_SRC_SESSION_CLIENT_H
@@ -18,6 +18,7 @@ struct session_client {
     bool has_client;
     bool awaits_token;
     bool was_warned;           /* of the token's end */
+    bool must_shrink;          /* Its scope has changed while a message of its was answered. */
     uint16_t refused_count;    /* messages over the rate, more than were answered */
     uint32_t entry_plus_1;     /* in the table of addresses; 0: none */
     uint64_t messages_full_ns; /* see rate_take() */

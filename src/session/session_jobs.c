@@ -5,6 +5,7 @@
 #include "codec/base/check.h"
 #include "src/session/session_access.h"
 #include "src/session/session_answer.h"
+#include "src/session/session_client.h"
 #include "src/session/session_heartbeat.h"
 #include "src/session/session_limits.h"
 #include "src/session/session_list.h"
@@ -58,6 +59,7 @@ static bool session_jobs_run(struct session_call *call)
     case REQUEST_SYMBOLS:
         return session_symbols(call);
     case REQUEST_NONE:
+        return !call->only_shrinks || session_access_shrink(call);
     case REQUEST_TYPE_COUNT:
         return true;
     }
@@ -71,7 +73,9 @@ static bool session_jobs_is_short(enum request_type type)
 
 static void session_jobs_end_call(struct session_call *call)
 {
-    session_limits_charge(call);
+    if (!call->only_shrinks) {
+        session_limits_charge(call);
+    }
     free(call->snapshots);
     free(call->replay);
     free(call->stale);
@@ -165,6 +169,20 @@ void session_jobs_answer(struct session_call *call, struct request *request)
     }
 }
 
+static struct session_call session_jobs_call(struct sessions *sessions, struct core *core,
+                                             uint32_t conn, const struct request *request,
+                                             uint64_t now_ns)
+{
+    return (struct session_call){
+        .sessions = sessions,
+        .session = session_of(sessions, conn),
+        .core = core,
+        .conn = conn,
+        .request = request,
+        .now_ns = now_ns,
+    };
+}
+
 void session_jobs_answer_url(struct sessions *sessions, struct core *core, uint32_t conn,
                              uint64_t now_ns)
 {
@@ -174,15 +192,8 @@ void session_jobs_answer_url(struct sessions *sessions, struct core *core, uint3
         return;
     }
     uint32_t units = request_units(session_url_take(sessions, conn, &request, &error));
-    struct session_call call = {
-        .sessions = sessions,
-        .session = session_of(sessions, conn),
-        .core = core,
-        .conn = conn,
-        .request = &request,
-        .now_ns = now_ns,
-        .units = units,
-    };
+    struct session_call call = session_jobs_call(sessions, core, conn, &request, now_ns);
+    call.units = units;
     core_spend(core, units);
     if (error.code == PROTOCOL_OK) {
         session_jobs_answer(&call, &request);
@@ -192,9 +203,49 @@ void session_jobs_answer_url(struct sessions *sessions, struct core *core, uint3
     request_deinit(&request);
 }
 
-bool session_jobs_on_continue(void *context, struct core *core, uint32_t conn, uint64_t now_ns)
+void session_jobs_judge(struct sessions *sessions, uint32_t conn)
 {
-    struct sessions *sessions = context;
+    struct session_job *job = sessions->jobs[conn];
+    if (job == NULL) {
+        return;
+    }
+    job->call.is_judged = true;
+    if (session_access_is_unchecked(&job->call)) {
+        job->call.at.name = 0; /* Other keys are tried: from the first one on. */
+    } else if (job->request.type == REQUEST_SYMBOLS) {
+        job->call.at.listing = (struct symbols_place){.has_begun = false};
+    }
+}
+
+static void session_jobs_end_uncovered(struct sessions *sessions, struct core *core, uint32_t conn,
+                                       uint64_t now_ns)
+{
+    struct request request = {.type = REQUEST_NONE};
+    struct session_call call = session_jobs_call(sessions, core, conn, &request, now_ns);
+    call.only_shrinks = true;
+    sessions->clients[conn].must_shrink = false;
+    session_jobs_answer(&call, &request);
+}
+
+void session_jobs_shrink(struct sessions *sessions, struct core *core, uint32_t conn,
+                         uint64_t now_ns)
+{
+    struct request request = {.type = REQUEST_NONE};
+    struct session_call call = session_jobs_call(sessions, core, conn, &request, now_ns);
+    assert_always(sessions->clients != NULL);
+    if (!core_is_held(core, conn)) {
+        assert_always(sessions->jobs[conn] == NULL);
+        session_jobs_end_uncovered(sessions, core, conn, now_ns);
+        return;
+    }
+    sessions->clients[conn].must_shrink = true;
+    session_access_shrink_replay(&call); /* It goes on while a message is answered. */
+}
+
+/* true: nothing of the client's is left to be done. */
+static bool session_jobs_go_on(struct sessions *sessions, struct core *core, uint32_t conn,
+                               uint64_t now_ns)
+{
     if (session_patterns_are_behind(sessions, session_of(sessions, conn)) &&
         !session_watch_go_on(sessions, core, conn)) {
         return false;
@@ -221,6 +272,17 @@ bool session_jobs_on_continue(void *context, struct core *core, uint32_t conn, u
         job->is_started = true;
     }
     return is_done && !session_url_is_due(sessions, conn);
+}
+
+bool session_jobs_on_continue(void *context, struct core *core, uint32_t conn, uint64_t now_ns)
+{
+    struct sessions *sessions = context;
+    bool is_done = session_jobs_go_on(sessions, core, conn, now_ns);
+    if (!is_done || sessions->clients == NULL || !sessions->clients[conn].must_shrink) {
+        return is_done;
+    }
+    session_jobs_end_uncovered(sessions, core, conn, now_ns);
+    return sessions->jobs[conn] == NULL;
 }
 
 void session_jobs_on_drop(void *context, struct core *core, uint32_t conn)

@@ -19,6 +19,13 @@ void session_jobs_answer_url(struct sessions *sessions, struct core *core, uint3
 /* The job of a connection that ends. */
 void session_jobs_drop(struct sessions *sessions, uint32_t conn);
 
+/* The policy has changed: what is being answered was checked in part by the one before. */
+void session_jobs_judge(struct sessions *sessions, uint32_t conn);
+/* The client has another scope: ends what that does not cover, once no message of its is being
+ * answered. Until then it is sent no frame. */
+void session_jobs_shrink(struct sessions *sessions, struct core *core, uint32_t conn,
+                         uint64_t now_ns);
+
 bool session_jobs_on_continue(void *context, struct core *core, uint32_t conn, uint64_t now_ns);
 void session_jobs_on_drop(void *context, struct core *core, uint32_t conn);
 

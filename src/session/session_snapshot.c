@@ -92,6 +92,12 @@ static void session_snapshot_hold(struct session_call *call)
     struct session_snapshots *snapshots = call->snapshots;
     uint32_t kept = 0;
     for (uint32_t i = 0; i < snapshots->count; i++) {
+        const struct channel *channel =
+            channels_get(call->sessions->options.channels, snapshots->list[i].channel);
+        struct session_name name = session_name_of_channel(channel);
+        if (call->is_judged && session_limits_is_forbidden(call, &name)) {
+            continue; /* It was permitted when it was asked for. */
+        }
         if (session_resume_hold(call, snapshots->list[i].channel, snapshots->first_seqs[i])) {
             snapshots->list[kept++] = snapshots->list[i];
         }

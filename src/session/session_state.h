@@ -55,12 +55,13 @@ struct sessions {
     struct session_options options;
     uint32_t slab_count;
     struct session *slab;           /* by connection */
-    struct session_client *clients; /* by connection; NULL: no access control */
+    struct session_client *clients; /* by connection; NULL: no policy */
     struct quality *qualities;      /* session_roll, by connection */
     struct session_visit *visits;   /* session_visit, by connection; NULL: no access log */
     uint64_t audit_full_ns;         /* session_client: see rate_take() */
     uint32_t audit_skipped;
     struct access_desk desk; /* when there is access control */
+    bool has_other_policy;   /* session_policy: than the one of the start */
     struct log_crowd crowd;
     uint32_t log_producer;
     uint64_t newest_number;

@@ -240,15 +240,6 @@ class Start(unittest.TestCase):
 
 
 class Running(unittest.TestCase):
-    def test_sighup_is_ignored_with_a_line(self):
-        with Server(*FEED) as server, RawClient(server.port) as client:
-            for number in (signal.SIGHUP, signal.SIGHUP):
-                seen = len(server.log_lines())
-                server.signal(number)
-                self.assertIsNotNone(server.wait_for_line(
-                    f"WARNING.*{number.name} received: it is ignored", after=seen), server.log())
-            self.assertEqual(client.ask({"type": "PING"}, ("PONG",))["type"], "PONG")
-
     def test_they_do_not_count_as_a_second_signal_while_it_ends(self):
         with Server(*FEED, "--drain-timeout", "20") as server:
             with RawClient(server.port) as client:
@@ -260,7 +251,7 @@ class Running(unittest.TestCase):
                 self.assertIsNone(server.process.poll())
             self.assertEqual(server.wait(20), 0, server.log())
 
-    def test_a_sighup_during_the_start_is_ignored_too(self):
+    def test_a_sighup_during_the_start_reloads_after_it(self):
         with tempfile.TemporaryDirectory() as folder:
             fifo = f"{folder}/fifo"
             os.mkfifo(fifo)
@@ -269,8 +260,8 @@ class Running(unittest.TestCase):
             self.assertTrue(wait_until(lambda: server.counters_path().exists(), 20))
             server.signal(signal.SIGHUP)
             write_fifo(fifo, KEY)
-            self.assertIsNotNone(server.wait_for_line("SIGHUP received: it is ignored", 20))
             self.assertIsNotNone(server.wait_for_line(READY_LINE, 20), server.log())
+            self.assertIsNotNone(server.wait_for_line("SIGHUP received: the configuration is read again", 20))
             server.stop()
 
 

@@ -634,7 +634,8 @@ RELOADS = (
 
 
 def reload(setup):
-    """The most CPU time of a turn that worked for a reload. The market is closed: all of it is the reload's."""
+    """The most CPU time of a turn that worked for a reload. Its sends are not in it: heartbeats of a
+    closed market would be, too."""
     connections = setup.connections or (200 if setup.small else 10000)
     tokens, config = (os.path.join(setup.work_dir, name) for name in ("tokens.json", "reload.yaml"))
     rounds, valid = [], True

@@ -18,7 +18,7 @@
 #define DESK "Authorization: Bearer desk-token-0123456789\r\n"
 #define TOKEN(name, scope)                                                                         \
     "{\"name\":\"" name "\",\"token\":\"" name "-token-0123456789\"" scope "}"
-#define SUBSCRIBE                                                                                  \
+#define ASK_BOTH \
     "{\"type\":\"SUBSCRIBE\",\"data\":{\"symbols\":[\"A\",\"B\"],\"data_types\":[\"quote\"]}}"
 #define TOKENS(list) "{\"tokens\":[" list "]}"
 
@@ -132,7 +132,7 @@ static void leave(void)
 static void subscribe(void)
 {
     forget_texts();
-    say(CONN, SUBSCRIBE);
+    say(CONN, ASK_BOTH);
 }
 
 static const char *event(uint32_t i)
@@ -188,7 +188,7 @@ static void a_message_in_progress_is_answered_first(void **state)
     open_with(DESK);
     core->slice_units = 1;
     forget_texts();
-    begin(CONN, SUBSCRIBE);
+    begin(CONN, ASK_BOTH);
     assert_true(core->is_held[CONN]);
     replace_policy(TOKENS(TOKEN("desk", ",\"symbols\":[\"B\"]")), NULL);
     assert_string_equal(text_of(core->texts[0], "type"), "SUBSCRIBED");

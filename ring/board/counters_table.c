@@ -141,7 +141,7 @@ static const struct counters_row counters_table[] = {
     CORE(turns_slow, COUNTER, COUNT, "slow_turns_total", NULL, NULL,
          "Passes of the core's loop over 1 ms, without their sleep."),
     CORE(mail_cpu_max_ns, MAX, NS, NULL, NULL, NULL,
-         "The most CPU time of an operator's work, with its sends, in a pass of the loop."),
+         "The most CPU time of an operator's work in a pass of the loop, without its sends."),
     CORE(blocked_ns, COUNTER, NS, "blocked_seconds_total", NULL, NULL,
          "Time that sockets were full, summed over all connections."),
     PUBLISHER(feed, HISTOGRAM, NS, "stage_seconds", "stage=\"feed\"",

@@ -540,13 +540,13 @@ static void core_turn(struct core *core)
     uint64_t mail_ns = core_mail_begin_turn(core);
     bool has_mail = core_read_mail(core);
     core_bury(core);
+    core_mail_end_turn(core, mail_ns);
     uint64_t next_publish_ns = core_publish(core);
     core->has_pushed = false;
     while (core_plan(core)) {
         core_send(core);
         core_account(core);
     }
-    core_mail_end_turn(core, mail_ns);
     core->worked_ns = core->has_pushed ? core->time.now_ns : core->worked_ns;
     core_run_timers(core);
     input_run_waiting(&core->links);

@@ -159,8 +159,8 @@ void core_end_replay(struct core *core, uint32_t conn, bool is_whole);
 bool core_has_mail(const struct core *core);
 /* A slice of the work in its box. true: there is more. */
 bool core_mail_go_on(struct core *core);
-/* The thread's CPU time at the top of a turn that has mail; 0: it has none. When its sends are done
- * it is counted: the mail, and what it has queued. Timers and what clients sent come afterwards. */
+/* The thread's CPU time at the top of a turn that has mail; 0: it has none. It is counted
+ * when the mail was worked off and what has ended was buried; frames and timers come afterwards. */
 uint64_t core_mail_begin_turn(const struct core *core);
 void core_mail_end_turn(struct core *core, uint64_t began_ns);
 

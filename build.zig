@@ -51,6 +51,7 @@ const rooms = [_]Room{
     .{ .name = "src/request", .sees = &.{ "codec/base", "codec", "src/base", "src/market" } },
     .{ .name = "src/symbols", .sees = &.{ "codec/base", "codec", "ring/board", "src/base", "src/market", "src/request" } },
     .{ .name = "src/session", .sees = &.{ "codec/base", "codec", "ring", "ring/board", "ring/core", "feeds", "src/base", "src/access", "src/market", "src/request", "src/symbols" } },
+    .{ .name = "src/roll", .sees = &.{ "codec/base", "codec", "ring", "ring/board", "ring/core", "feeds", "src/base", "src/command", "src/access", "src/market", "src/request", "src/symbols", "src/session" } },
     .{ .name = "src/admin", .sees = &.{ "codec/base", "codec", "ring/board", "feeds", "src/base", "src/access", "src/market", "src/request", "src/symbols", "src/command", "src/config", "src/guard", "ring/core", "ring" } },
 
     .{ .name = "libringcast", .sees = &.{ "codec/base", "codec" } },
@@ -65,7 +66,7 @@ const rooms = [_]Room{
     .{ .name = "bench", .sees = bench_sees },
 };
 const ring_sees: []const []const u8 = &.{ "codec/base", "codec", "ring", "ring/board", "ring/io", "ring/link", "ring/fan", "ring/core" };
-const src_sees: []const []const u8 = ring_sees ++ &[_][]const u8{ "feeds", "src", "src/base", "src/command", "src/guard", "src/config", "src/access", "src/record", "src/market", "src/request", "src/symbols", "src/session", "src/admin" };
+const src_sees: []const []const u8 = ring_sees ++ &[_][]const u8{ "feeds", "src", "src/base", "src/command", "src/guard", "src/config", "src/access", "src/record", "src/market", "src/request", "src/symbols", "src/session", "src/roll", "src/admin" };
 const tap_sees: []const []const u8 = &.{ "codec/base", "codec", "tools/common" };
 const tools_load_sees: []const []const u8 = &.{ "codec/base", "codec", "ring/io", "tools/common" };
 const tools_bench_sees: []const []const u8 = tools_load_sees ++ &[_][]const u8{"tools/load"};
@@ -79,7 +80,7 @@ const codec = Library{ .name = "codec", .rooms = &.{ "codec", "codec/base" } };
 const ring = Library{ .name = "ring", .rooms = &.{ "ring/board", "ring/io", "ring/link", "ring/fan", "ring/core" } };
 const board = Library{ .name = "board", .rooms = &.{"ring/board"} };
 const feeds = Library{ .name = "feeds", .rooms = &.{ "feeds", "feeds/sim", "feeds/replay", "feeds/venue", "feeds/ingest" } };
-const src = Library{ .name = "src", .rooms = &.{ "src", "src/base", "src/command", "src/guard", "src/config", "src/access", "src/record", "src/market", "src/request", "src/symbols", "src/session", "src/admin" } };
+const src = Library{ .name = "src", .rooms = &.{ "src", "src/base", "src/command", "src/guard", "src/config", "src/access", "src/record", "src/market", "src/request", "src/symbols", "src/session", "src/roll", "src/admin" } };
 const tools = Library{ .name = "tools", .rooms = &.{ "tools/common", "tools/tap", "tools/load", "tools/bench", "tools/insight", "tools/ctl" } };
 const insight = Library{ .name = "insight", .rooms = &.{ "tools/ctl", "tools/insight", "tools/common" } };
 const publish = Library{ .name = "publish", .rooms = &.{"libringcast"} };
@@ -105,7 +106,7 @@ const tests_with_session_double = [_][]const u8{
     "session_heartbeat",
     "session_history",
     "session_policy",
-    "session_roll",
+    "roll_part",
     "session_slices",
     "session_variants",
 };

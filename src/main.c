@@ -31,6 +31,7 @@
 #include "src/admin/admin.h"
 #include "src/admin/host.h"
 #include "src/admin/metrics.h"
+#include "src/announce.h"
 #include "src/base/arenas.h"
 #include "src/base/log.h"
 #include "src/command/command.h"
@@ -48,6 +49,7 @@
 #include "src/server_log.h"
 #include "src/server_pid_file.h"
 #include "src/server_record.h"
+#include "src/server_roll.h"
 #include "src/signals.h"
 #include "tools/ctl/ctl_command.h"
 #include "tools/ctl/health_command.h"
@@ -254,7 +256,7 @@ static server_step *const main_open_steps[] = {
     server_create_commands,
     server_create_dump,
     reload_create,
-    server_start_admin,
+    server_admin_start,
     main_open_signals,
     server_write_pid_file,
     server_start_threads,
@@ -282,44 +284,6 @@ static int main_run_steps(struct server *server, server_step *const *steps)
 }
 
 /* ---- Running ---- */
-
-static void main_announce(const struct server *server)
-{
-    const struct options *options = &server->options;
-    char feeds[LOG_LINE_BYTES_MAX / 2] = "";
-    for (uint32_t i = 0; i < options->feeds.count; i++) {
-        size_t used = strlen(feeds);
-        snprintf(feeds + used, sizeof feeds - used, "%s%s", i == 0 ? "" : " ",
-                 options->feeds.texts[i]);
-    }
-    sockets_announce(&server->sockets);
-    log_write(LOG_LEVEL_INFO,
-              "engine io_uring, %u core(s), publisher %s, frame log %" PRIu64
-              " MiB, at most %u clients, epoch %s, feeds: %s",
-              server->core_count,
-              options->publisher == OPTIONS_PUBLISHER_INLINE ? "inline" : "thread",
-              options->frame_log_bytes / MIB, options->connections_max, server->epoch, feeds);
-}
-
-/* Tells the person at a terminal what to do next. */
-static void main_greet(const struct server *server)
-{
-    const char *newcomer = getenv("NEWCOMER_TO_RINGCAST");
-    if (!isatty(STDOUT_FILENO) && (newcomer == NULL || strcmp(newcomer, "1") != 0)) {
-        return;
-    }
-    char watch[LISTENER_NAME_BYTES_MAX];
-    char look[LISTENER_NAME_BYTES_MAX];
-    sockets_reach(&server->sockets.clients, watch);
-    sockets_reach(&server->sockets.admin, look);
-    log_say(STDOUT_FILENO,
-            "Watch ticks:  zig-out/bin/ringcast-tap ws://%s --symbols 000001.SZ --types quote\n"
-            "In a browser: http://%s/play (ticks), http://%s/admin/ui (the server)\n"
-            "Look inside:  curl http://%s/ (lists /health, /stats, /metrics and others)\n"
-            "See options:  zig-out/bin/ringcast --help\n"
-            "Stop:         Ctrl-C\n",
-            watch, look, look, look);
-}
 
 /* Waits for a signal or a command at most timeout_ms; the log is written meanwhile. Returns whether
  * a signal came that ends the program. */
@@ -405,8 +369,8 @@ static void main_run(struct server *server)
     metrics_set_state(server->metrics, METRICS_READY);
     control_set_state(server->control, LAYOUT_RUNS);
     log_end_start();
-    main_announce(server);
-    main_greet(server);
+    announce_ready(server);
+    announce_greet(server);
     server->tick_ns = clock_ns(CLOCK_MONOTONIC);
     main_sample_channels(server, server->tick_ns);
     server_guard_tick(server, server->tick_ns);

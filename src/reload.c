@@ -14,6 +14,7 @@
 #include "src/access/publish_access.h"
 #include "src/admin/metrics.h"
 #include "src/base/log.h"
+#include "src/base/log_crowd.h"
 #include "src/command/command.h"
 #include "src/market/staleness.h"
 #include "src/record/record.h"
@@ -113,9 +114,10 @@ static int reload_read(struct reload *reload, char *error_out, size_t error_byte
 void server_apply(struct server *server, const struct options *old)
 {
     const struct options *now = &server->options;
-    if (now->log_level != old->log_level) {
+    if (now->log_level != old->log_level) { /* Otherwise it may have been set by POST. */
         log_set_level((enum log_level)now->log_level);
     }
+    log_crowd_set_when((enum log_crowd_when)now->log_connections);
     atomic_store(&server->watchdog.options.limit_ns, now->watchdog_seconds * NS_PER_SECOND);
     metrics_set_limits(server->metrics, now->connections_max, now->ready_stale_percent);
     staleness_set_after(server->staleness, now->stale_after_ns);
@@ -220,6 +222,7 @@ static bool reload_step(void *context, struct commands *commands, uint64_t now_n
     struct reload_call *call = context;
     struct reload *reload = call->reload;
     (void)now_ns;
+    assert_always(reload->stage == RELOAD_RESTS || reload->access != NULL);
     if (reload->stage == RELOAD_RESTS && reload_begin(reload, call) < 0) {
         return true;
     }
@@ -266,6 +269,7 @@ static void reload_submit(struct server *server)
 void reload_on_signal(struct server *server)
 {
     struct reload *reload = server->reload;
+    assert_always(reload != NULL); /* main reads signals when all is made. */
     if (!reload->is_submitted) {
         reload_submit(server);
     } else if (reload->on_signal.command.has_begun) { /* Otherwise it reads what is there then. */

@@ -32,7 +32,6 @@
 #include "src/market/staleness.h"
 #include "src/record/record.h"
 #include "src/reload.h"
-#include "src/server_admin.h"
 #include "src/session/session.h"
 #include "src/zero_copy.h"
 
@@ -301,7 +300,7 @@ static int server_share_descriptors(struct server *server)
     const struct sockets *sockets = &server->sockets;
     uint64_t own_count =
         SERVER_OWN_FDS + (server->record != NULL ? SERVER_RECORD_FDS : 0) +
-        SERVER_ADMIN_FDS * (server_admin_daemons(server) - 1) +
+        SERVER_ADMIN_FDS * (sockets_admin_count(&server->sockets) - 1) +
         (2 + sockets->clients.address_count) * (uint64_t)server->options.core_count +
         server_feed_fds(server, server->fds_max);
     return descriptors_share(server->fds_max, own_count, server->options.connections_max,
@@ -398,22 +397,6 @@ int server_create_cores(struct server *server)
     return 0;
 }
 
-static struct metrics_log_memory server_log_memory(const struct server *server)
-{
-    uint32_t count;
-    const struct core_encoding *table = encodings_table(server->encodings, &count);
-    struct metrics_log_memory memory = {
-        .count = count,
-        .bytes_max = server->options.memory_bytes_max,
-        .refused_count = &encodings_claims(server->encodings)->refused_count,
-    };
-    for (uint32_t i = 0; i < count; i++) {
-        memory.logs[i].encoding = encoders_rows[i].name;
-        memory.logs[i].log = table[i].log;
-    }
-    return memory;
-}
-
 int server_create_commands(struct server *server)
 {
     char text[SERVER_ERROR_BYTES_MAX] = "";
@@ -424,64 +407,6 @@ int server_create_commands(struct server *server)
     }
     commands_set_cores(server->commands, server->cores, server->core_count);
     return 0;
-}
-
-int server_start_admin(struct server *server)
-{
-    char text[SERVER_ERROR_BYTES_MAX];
-    struct watchdog_options watchdog = {
-        .counters = server->counters,
-        .limit_ns = server->options.watchdog_seconds * NS_PER_SECOND,
-    };
-    watchdog_init(&server->watchdog, &watchdog);
-    struct metrics_options source = {
-        .counters = server->counters,
-        .log = encodings_json_log(server->encodings),
-        .epoch = server->epoch,
-        .watchdog = &server->watchdog,
-        .guard = server->guard,
-        .log_memory = server_log_memory(server),
-        .connections_max = server->options.connections_max,
-        .client_port = server->sockets.clients.port,
-        .cpus = server->options.cpus,
-        .busy_poll = server->options.busy_poll,
-        .is_inline = server->options.publisher == OPTIONS_PUBLISHER_INLINE,
-        .feeds = server->options.feeds.texts,
-        .feed_count = server->options.feeds.count,
-        .feed_table = publisher_feed_table(server->publisher),
-        .staleness = server->staleness,
-        .ready_stale_percent = server->options.ready_stale_percent,
-        .is_prometheus_off = !server->options.prometheus_enabled,
-    };
-    int error = metrics_create(&server->metrics, &source);
-    if (error < 0) {
-        return server_fail(error, "cannot create the metrics", "free some memory");
-    }
-    metrics_tick(server->metrics, clock_ns(CLOCK_MONOTONIC));
-    struct admin_options options = {
-        .sources = {.metrics = server->metrics,
-                    .symbols = &server->symbols,
-                    .commands = server->commands,
-                    .options = &server->options,
-                    .drain = &server->drain,
-                    .drain_timeout_ns = &server->options.drain_timeout_ns,
-                    .roll = {server_roll_run, server},
-                    .guard = server->guard,
-                    .dump = server->dump,
-                    .reload = reload_run,
-                    .reload_context = server},
-        .counters = server->counters,
-        .connections_max = server->descriptors.admin_count,
-        .tokens = &server->admin_tokens,
-        .read_tokens = &server->admin_read_tokens,
-        .host = server->options.admin_host,
-    };
-    server_admin_give_sockets(server, &options);
-    error = admin_start(&server->admin, &options, text, sizeof text);
-    if (error < 0) {
-        log_write(LOG_LEVEL_ERROR, "%s", text);
-    }
-    return error;
 }
 
 static void *server_run_thread(void *argument)

@@ -25,7 +25,7 @@
 #include "src/config/options_parse.h"
 #include "src/descriptors.h"
 #include "src/pid_file.h"
-#include "src/server_roll.h"
+#include "src/roll/roll_command.h"
 #include "src/sockets.h"
 #include "src/symbols/symbols.h"
 
@@ -71,7 +71,7 @@ struct server {
     struct token_table admin_read_tokens; /* the same */
     struct watchdog watchdog;
     struct commands *commands;
-    struct server_roll roll;
+    struct roll_sampler roll;
     struct dump *dump;
     struct reload *reload;
     struct admin *admin;
@@ -118,7 +118,6 @@ server_step server_measure_sends; /* Before the listeners: nobody waits for it. 
 server_step server_open_sockets;
 server_step server_create_cores;
 server_step server_create_commands;
-server_step server_start_admin; /* Before the threads: a port that is taken costs no client. */
 server_step server_start_threads;
 
 /* Destroys what the steps have made. The threads have been joined. */

@@ -67,6 +67,7 @@ static double server_guard_lag(const struct server *server, uint64_t now_ns)
     }
     uint64_t tail = frame_log_tail(log);
     uint64_t head = frame_log_head(log);
+    assert_always(tail <= head); /* The head was read later. */
     double percent = tail == 0 ? 0 : 100 * (double)lag / (double)(head - tail);
     return percent < 100 ? percent : 100;
 }
@@ -127,6 +128,7 @@ void server_guard_tick(struct server *server, uint64_t now_ns)
         .cleanup_interval_ns = server->options.cleanup_interval_ns,
     };
     assert_always(server->guard != NULL);
+    assert_always(server->metrics != NULL);
     host_read_system(&system);
     metrics_read_rates(server->metrics, &rates);
     admin_sample_take(server->metrics, &system, &rates, now_ns, &readings.sample);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "codec/base/check.h"
 #include "src/base/quality.h"
 #include "src/server.h"
 
@@ -10,26 +11,25 @@
 
 static bool server_roll_step(void *context, struct commands *commands, uint64_t now_ns)
 {
-    struct server_round *round = context;
+    struct roll_command *round = context;
     (void)now_ns;
     return commands_post(commands, round->mails) && commands_are_done(commands, round->mails);
 }
 
-static void server_roll_begin(const struct server *server, struct server_round *round,
+static void server_roll_begin(const struct server *server, struct roll_command *round,
                               struct roll *roll)
 {
-    *round = (struct server_round){.command = {.step = server_roll_step, .context = round}};
+    *round = (struct roll_command){.command = {.step = server_roll_step, .context = round}};
     for (uint32_t i = 0; i < server->core_count; i++) {
-        round->parts[i] = (struct session_roll){.sessions = server->sessions[i], .roll = roll};
-        round->mails[i] =
-            (struct core_mail){.work = session_roll_work, .context = &round->parts[i]};
+        round->parts[i] = (struct roll_part){.sessions = server->sessions[i], .roll = roll};
+        round->mails[i] = (struct core_mail){.work = roll_part_work, .context = &round->parts[i]};
     }
 }
 
 int server_roll_run(void *context, struct roll *roll)
 {
     struct server *server = context;
-    struct server_round round;
+    struct roll_command round;
     if (roll->round == ROLL_LIST) {
         roll->capacity = atomic_load(&server->conn_count) + SERVER_ROLL_SPARE;
         roll->rows = calloc(roll->capacity, sizeof *roll->rows);
@@ -43,8 +43,9 @@ int server_roll_run(void *context, struct roll *roll)
 
 void server_roll_tick(struct server *server, uint64_t now_ns)
 {
-    struct server_roll *self = &server->roll;
+    struct roll_sampler *self = &server->roll;
     bool is_busy = self->has_sampled && !self->round.command.is_done;
+    assert_always(now_ns >= self->sampled_ns);
     if (is_busy || now_ns - self->sampled_ns < QUALITY_INTERVAL_NS) {
         return;
     }

@@ -10,25 +10,10 @@
 #ifndef RINGCAST_SRC_SERVER_ROLL_H
 #define RINGCAST_SRC_SERVER_ROLL_H
 
-#include "ring/board/counters.h"
-#include "src/command/command.h"
-#include "src/session/session_roll.h"
+#include <stdint.h>
 
+struct roll;
 struct server;
-
-/* A round as a command of main's. */
-struct server_round {
-    struct command command;
-    struct core_mail mails[COUNTERS_CORES_MAX];
-    struct session_roll parts[COUNTERS_CORES_MAX];
-};
-
-struct server_roll {
-    struct roll samples;
-    struct server_round round; /* of the samples */
-    bool has_sampled;          /* Then round.command shows whether the last one is done. */
-    uint64_t sampled_ns;
-};
 
 /* For struct roll_desk; context: struct server. */
 int server_roll_run(void *context, struct roll *roll);

@@ -225,3 +225,8 @@ void sockets_reach(const struct listener_tcp *listener, char out[LISTENER_NAME_B
         snprintf(out, LISTENER_NAME_BYTES_MAX, "%s", name);
     }
 }
+
+uint32_t sockets_admin_count(const struct sockets *sockets)
+{
+    return sockets->admin.address_count + sockets->metrics.address_count + (sockets->ctl.fd >= 0);
+}

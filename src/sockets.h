@@ -49,4 +49,7 @@ void sockets_announce(const struct sockets *sockets);
 /* Its address for clients on this host: "127.0.0.1:8765". */
 void sockets_reach(const struct listener_tcp *listener, char out[LISTENER_NAME_BYTES_MAX]);
 
+/* How many sockets the admin server listens on. */
+uint32_t sockets_admin_count(const struct sockets *sockets);
+
 #endif

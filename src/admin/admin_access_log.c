@@ -21,6 +21,7 @@ struct admin_access_request {
 
 static void admin_access_add(struct admin_access_request *request, const char *text)
 {
+    assert_always(request->bytes <= sizeof request->text);
     size_t room = sizeof request->text - request->bytes;
     size_t bytes = strnlen(text, room);
     memcpy(request->text + request->bytes, text, bytes);

@@ -69,6 +69,7 @@ void admin_alerts_page(struct admin_page *page)
 void admin_alerts_write_prometheus(struct guard *guard, FILE *out)
 {
     struct protection protection;
+    assert_always(guard != NULL);
     guard_read_protection(guard, &protection);
     fputs("# HELP ringcast_protection_active Whether the rule protects the server now.\n"
           "# TYPE ringcast_protection_active gauge\n",

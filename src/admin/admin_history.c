@@ -22,6 +22,7 @@ static struct sample *admin_history_read(struct admin_page *page, uint64_t age_n
         return NULL;
     }
     *count_out = guard_read_history(page->sources->guard, age_ns, samples);
+    assert_always(*count_out <= SAMPLE_HISTORY_COUNT_MAX);
     return samples;
 }
 
@@ -54,6 +55,7 @@ void admin_history_page(struct admin_page *page)
 static json_t *admin_history_summary(const struct sample *samples, uint32_t count,
                                      const struct sample *newest, enum sample_number number)
 {
+    assert_always(count > 0);
     bool is_integer = sample_rows[number].is_integer;
     struct sample_summary summary = sample_summarize(samples, count, number);
     return json_pack("{s:f, s:o, s:o, s:o, s:o}", "avg", summary.avg, "max",

@@ -65,6 +65,7 @@ static uint32_t admin_kick_audit(const struct roll *roll, uint16_t code)
         if (!row->is_there || ++count > ADMIN_KICK_LINES) {
             continue;
         }
+        assert_always(row->number != 0);
         admin_roll_session(row, session);
         admin_roll_address(row, address);
         log_write(LOG_LEVEL_WARNING, "audit: KICKED %s: client %s%s%s, code %u", address, session,

@@ -179,6 +179,7 @@ static void dump_write_files(const struct dump *dump, int directory, struct dump
 
 static void dump_remove(int directory, const struct dump_result *result)
 {
+    assert_always(result->file_count <= DUMP_FILES_MAX);
     for (uint32_t i = 0; i < result->file_count; i++) {
         (void)unlinkat(directory, result->files[i], 0);
     }
@@ -226,6 +227,7 @@ static void *dump_run(void *argument)
     pthread_mutex_lock(&dump->mutex);
     struct dump_result result = dump->result;
     pthread_mutex_unlock(&dump->mutex);
+    assert_always(!result.is_done);
     dump_write(dump, &result);
     dump_log(&result);
     result.is_done = true;
@@ -285,6 +287,7 @@ static void dump_choose_path(const struct dump *dump, char path[DUMP_PATH_BYTES_
 static int dump_begin_locked(struct dump *dump, struct metrics *metrics)
 {
     uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+    assert_always(now_ns >= dump->begun_ns);
     if (dump->has_thread && !dump->result.is_done) {
         return -EBUSY;
     }

@@ -294,8 +294,8 @@ static const struct option_spec options_specs[] = {
      "encoding."},
     {LOGGING, "audit-log", "PATH", NULL, NULL, "logging.audit_log", OPTION_TEXT, AT(audit_log), 1,
      4095, NULL, "Append audit lines to this file instead of the log, whatever --log-level is."},
-    {LOGGING, "log-connections", "WHEN", "info", NULL, "logging.connections", OPTION_CHOICE,
-     AT(log_connections), 0, 0, options_log_connections,
+    {LOGGING, "log-connections", "WHEN", "info", NULL, "logging.connections",
+     OPTION_CHOICE | OPTION_LIVE, AT(log_connections), 0, 0, options_log_connections,
      "How the log tells of clients that connect and disconnect: lines of INFO, lines of DEBUG, or "
      "a "
      "line for every hundredth with a count of the others."},

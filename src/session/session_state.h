@@ -56,7 +56,7 @@ struct sessions {
     uint32_t slab_count;
     struct session *slab;           /* by connection */
     struct session_client *clients; /* by connection; NULL: no policy */
-    struct quality *qualities;      /* session_roll, by connection */
+    struct quality *qualities;      /* roll_part, by connection */
     struct session_visit *visits;   /* session_visit, by connection; NULL: no access log */
     uint64_t audit_full_ns;         /* session_client: see rate_take() */
     uint32_t audit_skipped;

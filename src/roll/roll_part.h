@@ -1,19 +1,19 @@
 /*
- * session_roll: a core's part of a round through the clients (src/base/roll.h).
+ * roll_part: a core's part of a round through the clients (src/base/roll.h).
  *
  * Owner    The caller of the round. Threads: work: the core's own.
  * Memory   The rows are the caller's. For the quality a table by connection, 40 bytes each, which
  *          is touched at a connection's first sample.
  * Units    core_spend(): a slice of a mail ends with CORE_MAIL_UNITS.
  */
-#ifndef RINGCAST_SRC_SESSION_ROLL_H
-#define RINGCAST_SRC_SESSION_ROLL_H
+#ifndef RINGCAST_SRC_ROLL_PART_H
+#define RINGCAST_SRC_ROLL_PART_H
 
 #include "src/base/roll.h"
 #include "src/session/session.h"
 
 /* How far a core has come in a round. */
-struct session_roll {
+struct roll_part {
     struct sessions *sessions;
     struct roll *roll;
     uint32_t next;           /* connection, or picked row */
@@ -21,7 +21,7 @@ struct session_roll {
     uint32_t band_counts[3]; /* of ROLL_SAMPLE: good, fair, poor */
 };
 
-/* For struct core_mail; context: struct session_roll. */
-bool session_roll_work(void *context, struct core *core, uint64_t now_ns);
+/* For struct core_mail; context: struct roll_part. */
+bool roll_part_work(void *context, struct core *core, uint64_t now_ns);
 
 #endif

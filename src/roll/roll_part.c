@@ -1,34 +1,34 @@
-#include "src/session/session_roll.h"
+#include "src/roll/roll_part.h"
 
 #include <stdio.h>
 
 #include "ring/core/core_conn.h"
 #include "src/session/session_client.h"
 
-#define SESSION_ROLL_SLOT_UNITS 1
-#define SESSION_ROLL_ROW_UNITS 20
-#define SESSION_ROLL_LAG_UNITS 80    /* two reads of the log, and a system call */
-#define SESSION_ROLL_DETAIL_UNITS 80 /* two system calls */
-#define SESSION_ROLL_SAMPLE_UNITS 50 /* one */
-#define SESSION_ROLL_CHANNEL_UNITS 20
-#define SESSION_ROLL_CLOSE_UNITS 300 /* with the send and the end that follow */
+#define ROLL_ROUND_SLOT_UNITS 1
+#define ROLL_ROUND_ROW_UNITS 20
+#define ROLL_ROUND_LAG_UNITS 80    /* two reads of the log, and a system call */
+#define ROLL_ROUND_DETAIL_UNITS 80 /* two system calls */
+#define ROLL_ROUND_SAMPLE_UNITS 50 /* one */
+#define ROLL_ROUND_CHANNEL_UNITS 20
+#define ROLL_ROUND_CLOSE_UNITS 300 /* with the send and the end that follow */
 
 static_assert(ROLL_NAME_BYTES_MAX == TOKEN_NAME_BYTES_MAX, "a name fits");
 
-static const enum roll_state session_roll_states[] = {
+static const enum roll_state roll_part_states[] = {
     [CORE_CONN_STREAMING] = ROLL_STREAMING,
     [CORE_CONN_BLOCKED] = ROLL_BLOCKED,
     [CORE_CONN_CATCHING_UP] = ROLL_CATCHING_UP,
 };
 
-static void session_roll_write_details(struct sessions *sessions, struct core *core,
-                                       struct roll_row *row)
+static void roll_part_write_details(struct sessions *sessions, struct core *core,
+                                    struct roll_row *row)
 {
     const struct session_client *entry =
         sessions->clients == NULL ? NULL : &sessions->clients[row->conn];
     struct core_source source;
     struct core_sent sent;
-    core_spend(core, SESSION_ROLL_DETAIL_UNITS);
+    core_spend(core, ROLL_ROUND_DETAIL_UNITS);
     core_conn_source(core, row->conn, &source);
     row->is_unix = source.is_unix;
     row->address = source.address;
@@ -43,10 +43,10 @@ static void session_roll_write_details(struct sessions *sessions, struct core *c
     row->bytes_sent = sent.bytes;
 }
 
-static void session_roll_write_lag(struct core *core, struct roll_row *row)
+static void roll_part_write_lag(struct core *core, struct roll_row *row)
 {
     struct core_lag lag;
-    core_spend(core, SESSION_ROLL_LAG_UNITS);
+    core_spend(core, ROLL_ROUND_LAG_UNITS);
     core_conn_lag(core, row->conn, &lag);
     if (lag.is_behind) {
         row->lag_frames = lag.frames;
@@ -55,8 +55,8 @@ static void session_roll_write_lag(struct core *core, struct roll_row *row)
     }
 }
 
-static void session_roll_write_row(struct session_roll *self, struct core *core, uint32_t conn,
-                                   const struct core_conn_stats *stats, uint64_t now_ns)
+static void roll_part_write_row(struct roll_part *self, struct core *core, uint32_t conn,
+                                const struct core_conn_stats *stats, uint64_t now_ns)
 {
     struct sessions *sessions = self->sessions;
     const struct session *session = session_of(sessions, conn);
@@ -65,7 +65,7 @@ static void session_roll_write_row(struct session_roll *self, struct core *core,
     if (place >= self->roll->capacity) {
         return;
     }
-    core_spend(core, SESSION_ROLL_ROW_UNITS);
+    core_spend(core, ROLL_ROUND_ROW_UNITS);
     struct roll_row *row = &self->roll->rows[place];
     *row = (struct roll_row){
         .number = session->number,
@@ -76,7 +76,7 @@ static void session_roll_write_row(struct session_roll *self, struct core *core,
         .frames_conflated = stats->frames_conflated,
         .opened_ns = now_ns - stats->open_ns,
         .encoding = (uint8_t)stats->encoding,
-        .state = (uint8_t)session_roll_states[stats->state],
+        .state = (uint8_t)roll_part_states[stats->state],
         .quality = quality->number == (uint32_t)session->number ? (int8_t)quality_score(quality)
                                                                 : QUALITY_UNKNOWN,
         .subscription_count = stats->subscription_count,
@@ -86,20 +86,20 @@ static void session_roll_write_row(struct session_roll *self, struct core *core,
         snprintf(row->name, sizeof row->name, "%s", sessions->clients[conn].grant.name);
     }
     if (stats->state != CORE_CONN_STREAMING) {
-        session_roll_write_lag(core, row);
+        roll_part_write_lag(core, row);
     }
     if (self->roll->with_details) {
-        session_roll_write_details(sessions, core, row);
+        roll_part_write_details(sessions, core, row);
     }
 }
 
-static void session_roll_sample(struct session_roll *self, struct core *core, uint32_t conn,
-                                const struct core_conn_stats *stats, uint64_t now_ns)
+static void roll_part_sample(struct roll_part *self, struct core *core, uint32_t conn,
+                             const struct core_conn_stats *stats, uint64_t now_ns)
 {
     uint32_t number = (uint32_t)session_of(self->sessions, conn)->number;
     struct quality *quality = &self->sessions->qualities[conn];
     struct core_sent sent;
-    core_spend(core, SESSION_ROLL_SAMPLE_UNITS);
+    core_spend(core, ROLL_ROUND_SAMPLE_UNITS);
     if (quality->sampled_ns == 0 || quality->number != number) {
         quality_begin(quality, number, now_ns - stats->open_ns);
     }
@@ -120,11 +120,11 @@ static void session_roll_sample(struct session_roll *self, struct core *core, ui
 }
 
 /* A connection of the slab. */
-static void session_roll_visit_conn(struct session_roll *self, struct core *core, uint32_t conn,
-                                    uint64_t now_ns)
+static void roll_part_visit_conn(struct roll_part *self, struct core *core, uint32_t conn,
+                                 uint64_t now_ns)
 {
     struct core_conn_stats stats;
-    core_spend(core, SESSION_ROLL_SLOT_UNITS);
+    core_spend(core, ROLL_ROUND_SLOT_UNITS);
     if (session_of(self->sessions, conn)->number == 0) {
         return;
     }
@@ -133,18 +133,18 @@ static void session_roll_visit_conn(struct session_roll *self, struct core *core
         return;
     }
     if (self->roll->round == ROLL_SAMPLE) {
-        session_roll_sample(self, core, conn, &stats, now_ns);
+        roll_part_sample(self, core, conn, &stats, now_ns);
     } else {
-        session_roll_write_row(self, core, conn, &stats, now_ns);
+        roll_part_write_row(self, core, conn, &stats, now_ns);
     }
 }
 
 /* Perhaps another client has its connection by now. */
-static void session_roll_visit_picked(struct session_roll *self, struct core *core,
-                                      struct roll_row *row)
+static void roll_part_visit_picked(struct roll_part *self, struct core *core, struct roll_row *row)
 {
     struct core_conn_stats stats;
-    core_spend(core, SESSION_ROLL_SLOT_UNITS);
+    core_spend(core, ROLL_ROUND_SLOT_UNITS);
+    assert_always(row->conn < self->sessions->slab_count);
     if (row->core != core_index(core) ||
         session_of(self->sessions, row->conn)->number != row->number) {
         return;
@@ -155,26 +155,26 @@ static void session_roll_visit_picked(struct session_roll *self, struct core *co
         return;
     }
     if (!self->roll->with_details) {
-        session_roll_write_details(self->sessions, core, row);
+        roll_part_write_details(self->sessions, core, row);
     }
     if (self->roll->round == ROLL_CLOSE) {
-        core_spend(core, SESSION_ROLL_CLOSE_UNITS);
+        core_spend(core, ROLL_ROUND_CLOSE_UNITS);
         counter_add(&self->sessions->options.counters->closed_kicked, 1);
         core_close(core, row->conn, self->roll->code, "kicked");
     }
 }
 
-static void session_roll_count_subscribers(const struct roll *roll, struct core *core)
+static void roll_part_count_subscribers(const struct roll *roll, struct core *core)
 {
     for (uint32_t i = 0; i < roll->channel_count; i++) {
         struct roll_channel *asked = &roll->channels[i];
         uint32_t count = core_channel_subscribers(core, asked->channel);
-        core_spend(core, SESSION_ROLL_CHANNEL_UNITS);
+        core_spend(core, ROLL_ROUND_CHANNEL_UNITS);
         atomic_fetch_add_explicit(&asked->subscriber_count, count, memory_order_relaxed);
     }
 }
 
-static void session_roll_end_samples(const struct session_roll *self)
+static void roll_part_end_samples(const struct roll_part *self)
 {
     struct core_counters *counters = self->sessions->options.counters;
     counter_set(&counters->quality_good, self->band_counts[0]);
@@ -182,27 +182,27 @@ static void session_roll_end_samples(const struct session_roll *self)
     counter_set(&counters->quality_poor, self->band_counts[2]);
 }
 
-bool session_roll_work(void *context, struct core *core, uint64_t now_ns)
+bool roll_part_work(void *context, struct core *core, uint64_t now_ns)
 {
-    struct session_roll *self = context;
+    struct roll_part *self = context;
     enum roll_round round = self->roll->round;
     bool is_picked = round == ROLL_DETAIL || round == ROLL_CLOSE;
     uint32_t end = is_picked ? self->roll->picked_count : self->sessions->slab_count;
     assert_always(self->next <= end);
     if (!self->has_counted) {
-        session_roll_count_subscribers(self->roll, core);
+        roll_part_count_subscribers(self->roll, core);
         self->has_counted = true;
     }
     while (self->next < end && !core_slice_is_over(core)) {
         uint32_t i = self->next++;
         if (is_picked) {
-            session_roll_visit_picked(self, core, self->roll->picked[i]);
+            roll_part_visit_picked(self, core, self->roll->picked[i]);
         } else {
-            session_roll_visit_conn(self, core, i, now_ns);
+            roll_part_visit_conn(self, core, i, now_ns);
         }
     }
     if (self->next == end && round == ROLL_SAMPLE) {
-        session_roll_end_samples(self);
+        roll_part_end_samples(self);
     }
     return self->next == end;
 }

@@ -1,7 +1,7 @@
 /* A core's part of a round through the clients, over a core that is a double (session_double.h). */
 #include "tests/session_double.h"
 
-#include "src/session/session_roll.h"
+#include "src/roll/roll_part.h"
 #include "src/session/session_state.h"
 
 #define ROWS 8
@@ -23,11 +23,11 @@ static int set_up_counted(void **state)
 /* Returns how many slices it took. */
 static uint32_t run(enum roll_round round)
 {
-    struct session_roll part = {.sessions = core->sessions, .roll = &roll};
+    struct roll_part part = {.sessions = core->sessions, .roll = &roll};
     uint32_t slices = 1;
     roll.round = round;
     core->spent = 0;
-    while (!session_roll_work(&part, core, NOW_NS)) {
+    while (!roll_part_work(&part, core, NOW_NS)) {
         core->spent = 0;
         slices++;
     }

@@ -49,6 +49,7 @@ void server_roll_tick(struct server *server, uint64_t now_ns)
     if (is_busy || now_ns - self->sampled_ns < QUALITY_INTERVAL_NS) {
         return;
     }
+    self->samples.sampled_ns = self->sampled_ns;
     self->sampled_ns = now_ns;
     self->has_sampled = true;
     self->samples.round = ROLL_SAMPLE;

@@ -469,8 +469,8 @@ void core_conn_stats(struct core *self, uint32_t conn, struct core_conn_stats *s
 {
     (void)self;
     (void)conn;
-    *stats_out =
-        (struct core_conn_stats){.frames_sent = 5, .frames_lost = 2, .frames_conflated = 1};
+    *stats_out = (struct core_conn_stats){
+        .frames_sent = 5, .frames_lost = 2, .frames_conflated = 1, .open_ns = 20 * NS_PER_SECOND};
     stats_out->frames_sent += self->frames_sent;
     stats_out->state = self->is_closing[conn] ? CORE_CONN_ENDING
                        : self->is_behind      ? CORE_CONN_BLOCKED

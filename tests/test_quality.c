@@ -8,14 +8,12 @@
 /* clang-format on */
 #include "src/base/quality.h"
 
-#define START (1000 * NS_PER_SECOND)
-
 /* The score after one interval with these counts, of a new connection. */
 static int score_of(struct quality_counts counts)
 {
     struct quality quality;
-    quality_begin(&quality, 7, START);
-    quality_sample(&quality, &counts, START + QUALITY_INTERVAL_NS);
+    quality_begin(&quality, 7);
+    quality_sample(&quality, &counts, QUALITY_INTERVAL_NS);
     return quality_score(&quality);
 }
 
@@ -24,11 +22,11 @@ static void a_connection_has_no_score_before_a_second_has_passed(void **state)
     (void)state;
     struct quality quality;
     struct quality_counts counts = {.frames_sent = 1, .frames_lost = 9};
-    quality_begin(&quality, 7, START);
+    quality_begin(&quality, 7);
     assert_int_equal(quality_score(&quality), QUALITY_UNKNOWN);
-    quality_sample(&quality, &counts, START + QUALITY_SHORTEST_NS - 1);
+    quality_sample(&quality, &counts, QUALITY_SHORTEST_NS - 1);
     assert_int_equal(quality_score(&quality), QUALITY_UNKNOWN);
-    quality_sample(&quality, &counts, START + QUALITY_SHORTEST_NS);
+    quality_sample(&quality, &counts, QUALITY_SHORTEST_NS);
     assert_int_equal(quality_score(&quality), 100 - QUALITY_LOST_POINTS);
 }
 
@@ -81,12 +79,10 @@ static void a_minute_after_its_last_fault_a_connection_has_100_again(void **stat
     (void)state;
     struct quality quality;
     struct quality_counts counts = {.blocked_ns = QUALITY_INTERVAL_NS};
-    uint64_t now_ns = START;
     static const int scores[] = {60, 80, 87, 100, 100};
-    quality_begin(&quality, 7, now_ns);
+    quality_begin(&quality, 7);
     for (uint32_t i = 0; i < sizeof scores / sizeof scores[0]; i++) {
-        now_ns += QUALITY_INTERVAL_NS;
-        quality_sample(&quality, &counts, now_ns);
+        quality_sample(&quality, &counts, QUALITY_INTERVAL_NS);
         assert_int_equal(quality_score(&quality), scores[i]);
     }
 }
@@ -98,13 +94,13 @@ static void counts_beyond_32_bits_are_compared_by_their_low_digits(void **state)
     struct quality_counts counts = {.frames_sent = UINT32_MAX - UINT64_C(10),
                                     .frames_lost = UINT32_MAX - UINT64_C(10),
                                     .segments = UINT32_MAX};
-    quality_begin(&quality, 7, START);
-    quality_sample(&quality, &counts, START + QUALITY_INTERVAL_NS);
+    quality_begin(&quality, 7);
+    quality_sample(&quality, &counts, QUALITY_INTERVAL_NS);
     counts.frames_sent += 950;
     counts.frames_lost += 50;
     counts.segments += 100;
     for (uint64_t i = 2; i <= 1 + QUALITY_SAMPLES; i++) {
-        quality_sample(&quality, &counts, START + i * QUALITY_INTERVAL_NS);
+        quality_sample(&quality, &counts, QUALITY_INTERVAL_NS);
     }
     /* 15 of one interval, by 3. */
     assert_int_equal(quality_score(&quality), 95);
@@ -115,11 +111,25 @@ static void another_session_begins_anew(void **state)
     (void)state;
     struct quality quality;
     struct quality_counts counts = {.missed_pongs = 2};
-    quality_begin(&quality, 7, START);
-    quality_sample(&quality, &counts, START + QUALITY_INTERVAL_NS);
-    quality_begin(&quality, 8, START + QUALITY_INTERVAL_NS);
+    quality_begin(&quality, 7);
+    quality_sample(&quality, &counts, QUALITY_INTERVAL_NS);
+    quality_begin(&quality, 8);
     assert_int_equal(quality.number, 8);
     assert_int_equal(quality_score(&quality), QUALITY_UNKNOWN);
+}
+
+/* A server that stood still for minutes: what it counted meanwhile is not compared. */
+static void after_a_long_pause_it_begins_anew(void **state)
+{
+    (void)state;
+    struct quality quality;
+    struct quality_counts counts = {.blocked_ns = QUALITY_LONGEST_NS * 2};
+    quality_begin(&quality, 7);
+    quality_sample(&quality, &counts, QUALITY_LONGEST_NS + 1);
+    assert_int_equal(quality_score(&quality), QUALITY_UNKNOWN);
+    counts.blocked_ns += QUALITY_INTERVAL_NS / 4;
+    quality_sample(&quality, &counts, QUALITY_INTERVAL_NS);
+    assert_int_equal(quality_score(&quality), 100 - QUALITY_BLOCKED_POINTS / 2);
 }
 
 int main(void)
@@ -132,6 +142,7 @@ int main(void)
         cmocka_unit_test(a_minute_after_its_last_fault_a_connection_has_100_again),
         cmocka_unit_test(counts_beyond_32_bits_are_compared_by_their_low_digits),
         cmocka_unit_test(another_session_begins_anew),
+        cmocka_unit_test(after_a_long_pause_it_begins_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

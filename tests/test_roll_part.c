@@ -170,9 +170,10 @@ static void samples_give_each_client_a_quality_of_its_own(void **state)
 {
     (void)state;
     roll = (struct roll){.capacity = 0};
-    run(ROLL_SAMPLE); /* The double's clients have just been opened. */
-    assert_int_equal(counter_get(&counters.quality_poor), 0);
-    core->sessions->qualities[0].sampled_ns -= QUALITY_INTERVAL_NS;
+    roll.sampled_ns = NOW_NS - QUALITY_SHORTEST_NS + 1;
+    run(ROLL_SAMPLE);
+    assert_int_equal(counter_get(&counters.quality_fair), 0);
+    roll.sampled_ns = NOW_NS - QUALITY_INTERVAL_NS;
     run(ROLL_SAMPLE);
     list(ROWS);
     assert_int_equal(rows[0].quality, 100 - QUALITY_LOST_POINTS); /* 2 frames of 7 */

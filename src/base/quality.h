@@ -14,7 +14,7 @@
  * | pongs were missed | QUALITY_PONG_POINTS | QUALITY_PONGS in a row |
  *
  * Owner    The caller. Threads: one at a time.
- * Memory   40 bytes for each connection.
+ * Memory   24 bytes for each connection.
  * Source   docs/metrics.md, "Quality of connections".
  */
 #ifndef RINGCAST_SRC_QUALITY_H
@@ -27,6 +27,8 @@
 #define QUALITY_INTERVAL_NS (20 * NS_PER_SECOND)
 #define QUALITY_SAMPLES 3
 #define QUALITY_SHORTEST_NS NS_PER_SECOND /* What was counted in less time says too little. */
+/* After more time the counts may have run over: the next sample begins anew. */
+#define QUALITY_LONGEST_NS (60 * NS_PER_SECOND)
 
 #define QUALITY_BLOCKED_POINTS 40
 #define QUALITY_LOST_POINTS 30
@@ -49,21 +51,22 @@ struct quality_counts {
     uint32_t missed_pongs;
 };
 
-/* One connection. All 0: none yet. */
+/* One connection. All 0: none yet. Of the session's number and of the counts the low digits. */
 struct quality {
-    uint64_t sampled_ns;
-    uint32_t
-        number; /* of the session, to tell it from the one before; like the counts: low digits */
-    uint32_t blocked_ms;
+    uint32_t number; /* to tell it from the session before */
     uint32_t frames_sent, frames_lost;
-    uint32_t segments, segments_again;
+    uint32_t segments;
+    uint16_t segments_again;
+    uint16_t blocked_ms;
     uint8_t costs[QUALITY_SAMPLES]; /* the newest first */
     uint8_t cost_count;
 };
 
-/* Another session has the connection, which was opened then. */
-void quality_begin(struct quality *quality, uint32_t number, uint64_t opened_ns);
-void quality_sample(struct quality *quality, const struct quality_counts *counts, uint64_t now_ns);
+/* Another session has the connection. */
+void quality_begin(struct quality *quality, uint32_t number);
+/* passed_ns: since the sample before; of the first one, since the connection was opened. */
+void quality_sample(struct quality *quality, const struct quality_counts *counts,
+                    uint64_t passed_ns);
 /* 0 to 100; QUALITY_UNKNOWN: there is no sample yet. */
 int quality_score(const struct quality *quality);
 

@@ -75,6 +75,8 @@ struct roll {
 
     struct roll_row **picked;
     uint32_t picked_count;
+
+    uint64_t sampled_ns; /* ROLL_SAMPLE: when the samples before were taken; 0: there are none */
 };
 
 /* Carries out a round. 0; -ETIMEDOUT, -ESHUTDOWN: as commands_call(); -ENOMEM: no rows. ROLL_LIST

@@ -100,9 +100,10 @@ static void roll_part_sample(struct roll_part *self, struct core *core, uint32_t
     struct quality *quality = &self->sessions->qualities[conn];
     struct core_sent sent;
     core_spend(core, ROLL_ROUND_SAMPLE_UNITS);
-    if (quality->sampled_ns == 0 || quality->number != number) {
-        quality_begin(quality, number, now_ns - stats->open_ns);
+    if (quality->number != number) {
+        quality_begin(quality, number);
     }
+    uint64_t passed_ns = now_ns - self->roll->sampled_ns; /* The round before began then. */
     (void)core_conn_sent(core, conn, &sent);
     struct quality_counts counts = {
         .blocked_ns = stats->blocked_ns,
@@ -112,7 +113,7 @@ static void roll_part_sample(struct roll_part *self, struct core *core, uint32_t
         .segments_again = sent.segments_again,
         .missed_pongs = stats->missed_pongs,
     };
-    quality_sample(quality, &counts, now_ns);
+    quality_sample(quality, &counts, passed_ns < stats->open_ns ? passed_ns : stats->open_ns);
     int score = quality_score(quality);
     if (score != QUALITY_UNKNOWN) {
         self->band_counts[score >= QUALITY_GOOD ? 0 : score >= QUALITY_FAIR ? 1 : 2]++;

@@ -11,7 +11,7 @@ import unittest
 import websockets
 
 from clients import RawClient
-from server import CHECKOUT, Server, program, run
+from server import CHECKOUT, Server, in_full, program, run
 
 sys.path.insert(0, str(CHECKOUT / "examples"))
 import python_sbe  # noqa: E402
@@ -253,6 +253,7 @@ class Sizes(BooksTestCase):
     def test_coinbase_snapshots_of_any_size(self):
         self.check(coinbase_pass, "coinbase", "BIG-USD.COINBASE", "snapshot")
 
+    @in_full
     def test_binance_updates_of_any_size(self):
         self.check(binance_pass, "binance", "BIGUSDT.BINANCE", "delta")
 
@@ -411,6 +412,7 @@ class Snapshots(BooksTestCase):
         with RawClient(server.port) as client:
             self.assertEqual(ask(["GOOD-USD.COINBASE"])["failed"], [])
 
+    @in_full
     def test_clients_that_read_books_slowly_cost_nobody_a_book(self):
         """They ask for as many as they may, which together have no room, and read a little again and again."""
         messages, _ = coinbase_pass(20000)

@@ -14,7 +14,7 @@ import unittest
 
 import costs
 from clients import RawClient
-from server import Server, reap, spawn, wait_until
+from server import Server, in_full, reap, spawn, wait_until
 
 FEED = "sim:symbols=4000,rate=8000,types=quote+trade+bar+depth"
 CHANNELS = 16000
@@ -101,6 +101,7 @@ class Costs(unittest.TestCase):
             self.assertEqual(len(entries), 1000 * len(costs.TYPES))
             self.assertEqual(set(entries.values()), {1})
 
+    @in_full
     def test_fifty_clients_that_do_not_read_cost_nobody_a_connection(self):
         victims = []
         for _ in range(3):

@@ -9,7 +9,7 @@ import unittest
 
 import websockets
 
-from server import Server, run, wait_until
+from server import Server, in_full, run, wait_until
 from test_sbe import BLOCKS, SCHEMA, of_json, of_sbe
 
 SECONDS = 30
@@ -152,6 +152,7 @@ class FirstClient(HistoryTestCase):
                     client.close()
                     plain.close()
 
+    @in_full
     def test_a_replay_of_a_time_has_the_ticks_of_all_channels_in_their_order(self):
         for encoding in LATE:
             server = self.serve()
@@ -197,6 +198,7 @@ class FirstClient(HistoryTestCase):
                     self.assertEqual(one.gaps(), [])
                 self.assert_same(client, plain)
 
+    @in_full
     def test_it_subscribes_since_an_old_seq_beside_other_live_frames(self):
         for encoding in LATE:
             with self.subTest(encoding=encoding):

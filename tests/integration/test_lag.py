@@ -15,7 +15,7 @@ import unittest
 from chaos import ChaosClient
 from clients import (ALL_TYPES, CLOSE, PING, PONG, TEXT, HealthyClient, RawClient, Tracker,
                      close_of, frame, subscribe_message)
-from server import Server, program, reap, spawn, wait_until
+from server import Server, in_full, program, reap, spawn, wait_until
 
 SMALL = ("--send-buffer-bytes", "65536", "--frame-log-bytes", "1048576")
 INTERVAL = 2  # of the pings: nobody here is to miss two because the machine stands still
@@ -175,6 +175,7 @@ class Bursts(unittest.TestCase):
             self.assertGreaterEqual(stats["connection_laps"], 6)
             self.assertEqual(stats["core_laps"], 0)
 
+    @in_full
     def test_a_newest_quote_is_the_very_last_one(self):
         for _, clients in self.run_burst(lambda it: [stalled_client(it, ["quote"])]):
             clients[0].socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 17)

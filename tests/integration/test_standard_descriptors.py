@@ -10,7 +10,7 @@ import sys
 import unittest
 
 from clients import RawClient, Tracker, request
-from server import Server, clean_environment, program, reap, spawn, spawn_until, wait_until
+from server import Server, clean_environment, in_full, program, reap, spawn, spawn_until, wait_until
 
 CLOSED = [fds for count in range(4) for fds in itertools.combinations(range(3), count)]
 LAUNCHER = "import os, sys\n" \
@@ -139,6 +139,7 @@ class Closed(unittest.TestCase):
                         lambda: server.stats()["connections"]["active_connections"] == 0), server.stats())
             self.assertEqual(server.stats()["connections"]["dropped"]["protocol"], 0)
 
+    @in_full
     def test_bench_prints_nothing_into_its_sockets(self):
         with Server("--feed", "sim:symbols=5,rate=500") as server:
             for closed in CLOSED:
@@ -160,6 +161,7 @@ class Closed(unittest.TestCase):
                         lambda: server.stats()["connections"]["active_connections"] == 0), server.stats())
             self.assertEqual(server.stats()["connections"]["dropped"]["protocol"], 0)
 
+    @in_full
     def test_echo_sends_what_it_is_sent_and_nothing_else(self):
         for closed in CLOSED:
             with self.subTest(closed=closed):

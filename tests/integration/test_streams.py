@@ -8,7 +8,7 @@ import time
 import unittest
 
 from clients import RawClient
-from server import Server, wait_until
+from server import Server, in_full, wait_until
 from test_lifecycle import PORTS, refuse
 
 HEAD = b"symbol,timestamp,price,size,side\n"
@@ -86,6 +86,7 @@ class Streams(unittest.TestCase):
     def test_through_a_fifo_to_a_publisher_with_a_thread(self):
         self.stream_through_fifo(*THREAD)
 
+    @in_full
     def test_beside_a_feed_that_is_never_idle(self):
         """A busy publisher does not sleep; it hears of the descriptor all the same."""
         for options in (INLINE, THREAD):
@@ -148,6 +149,7 @@ class Streams(unittest.TestCase):
         theirs, ours = os.pipe()
         self.standard_input(ours, theirs)
 
+    @in_full
     def test_standard_input_is_a_socket(self):
         ours, theirs = socket.socketpair()
         self.standard_input(ours.detach(), theirs.detach())

@@ -217,12 +217,12 @@ static void *dump_run(void *argument)
     struct dump_result result = dump->result;
     pthread_mutex_unlock(&dump->mutex);
     dump_write(dump, &result);
-    dump_log(&result);
     result.is_done = true;
     pthread_mutex_lock(&dump->mutex);
     dump->result = result;
     pthread_cond_broadcast(&dump->done);
     pthread_mutex_unlock(&dump->mutex);
+    dump_log(&result); /* Who reads it may ask for another one. */
     return NULL;
 }
 

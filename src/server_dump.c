@@ -5,7 +5,7 @@
 int server_create_dump(struct server *server)
 {
     struct dump_options options = {
-        .directory = server->options.dump_directory,
+        .options = &server->options,
         .counters_path = server->counters_file.path,
     };
     int error = dump_create(&server->dump, &options);

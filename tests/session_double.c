@@ -81,12 +81,6 @@ void core_conn_source(struct core *self, uint32_t conn, struct core_source *sour
     *source_out = self->source;
 }
 
-bool core_conn_bytes_sent(struct core *self, uint32_t conn, uint64_t *bytes_out)
-{
-    (void)self, (void)conn, (void)bytes_out;
-    abort(); /* There is no access log. */
-}
-
 void core_close(struct core *self, uint32_t conn, uint16_t code, const char *reason)
 {
     (void)reason;

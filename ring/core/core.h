@@ -290,9 +290,6 @@ void core_conn_peer(struct core *core, uint32_t conn, char text_out[CORE_PEER_TE
 /* The same in numbers; may be a system call. If the peer has left: the address ::. */
 void core_conn_source(struct core *core, uint32_t conn, struct core_source *source_out);
 
-/* A system call. false: it is not TCP, or the kernel does not say. */
-bool core_conn_bytes_sent(struct core *core, uint32_t conn, uint64_t *bytes_out);
-
 uint32_t core_index(const struct core *core);
 
 #endif

@@ -272,14 +272,6 @@ void core_conn_lag(struct core *core, uint32_t index, struct core_lag *lag_out)
     }
 }
 
-bool core_conn_bytes_sent(struct core *core, uint32_t index, uint64_t *bytes_out)
-{
-    struct tcp_info info;
-    bool is_known = link_ask_kernel(core_link(core, index), &info);
-    *bytes_out = info.tcpi_bytes_sent - info.tcpi_bytes_retrans;
-    return is_known;
-}
-
 uint64_t core_next_seq(struct core *core, uint32_t index, uint32_t channel)
 {
     return core_stream(core, index)->channels[channel].last_seq + 1;

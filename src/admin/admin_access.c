@@ -53,7 +53,7 @@ admin_access_audit(struct admin_access *access, const struct admin_page *page,
                  access->audit_skipped);
         access->audit_skipped = 0;
     }
-    log_write(LOG_LEVEL_WARNING, "audit: %s %s: admin request %s: %s%s", word, page->client,
+    log_audit(word, "%s: admin request %s: %s%s", page->client,
               route == NULL ? "for an unknown path" : route->shown.path, what, skipped);
 }
 
@@ -61,8 +61,8 @@ void admin_access_log_change(const struct admin_route *route, const struct admin
 {
     assert_always(route->role == ADMIN_WRITE);
     assert_always(page->user != NULL);
-    log_write(LOG_LEVEL_INFO, "audit: GRANTED %s: admin request %s: as %s", page->client,
-              route->shown.path, page->user);
+    log_audit("GRANTED", "%s: admin request %s: as %s", page->client, route->shown.path,
+              page->user);
 }
 
 /* ---- Who asks ---- */

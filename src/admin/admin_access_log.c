@@ -82,6 +82,7 @@ void admin_access_log(const struct admin_page *page, const char *method, const c
     bool has_body = strcmp(method, MHD_HTTP_METHOD_HEAD) != 0;
     struct access_log_entry entry = {
         .remote_addr = address,
+        .user = page->user,
         .request = kept,
         .status = (int)page->status,
         .bytes = has_body ? (int64_t)page->body_bytes : 0,

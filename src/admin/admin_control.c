@@ -12,14 +12,6 @@
 
 #define ADMIN_CONTROL_DRAIN_SECONDS_MAX 3600.0 /* as of --drain-timeout */
 
-void admin_control_refuse(struct admin_page *page, int error)
-{
-    assert_always(error < 0);
-    admin_page_error(page, MHD_HTTP_SERVICE_UNAVAILABLE, "%s",
-                     error == -ESHUTDOWN ? "the server ends"
-                                         : "the server is busy; try again in a moment");
-}
-
 /* false: the body has a member of another name, and the page says so. */
 static bool admin_control_has_only(struct admin_page *page, const char *wanted)
 {
@@ -83,16 +75,15 @@ static bool admin_control_drain_read(struct admin_page *page, struct admin_contr
 void admin_control_drain(struct admin_page *page)
 {
     struct admin_control_drain drain = {.sources = page->sources};
-    struct command command = {.step = admin_control_drain_step, .context = &drain};
     if (!admin_control_drain_read(page, &drain)) {
         return;
     }
     const struct counters *counters = metrics_options(page->sources->metrics)->counters;
     uint64_t connections = metrics_sum(counters, offsetof(struct core_counters, conns_streaming));
-    int error = commands_call(page->sources->commands, &command);
-    if (error < 0) {
-        admin_control_refuse(page, error);
-    } else if (drain.is_late) {
+    if (!admin_page_command(page, admin_control_drain_step, &drain)) {
+        return;
+    }
+    if (drain.is_late) {
         admin_page_error(page, MHD_HTTP_CONFLICT, "the server drains already");
     } else {
         admin_page_json(page, MHD_HTTP_OK,

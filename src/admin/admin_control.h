@@ -14,7 +14,4 @@ void admin_control_drain(struct admin_page *page);
 void admin_control_show_level(struct admin_page *page);
 void admin_control_set_level(struct admin_page *page);
 
-/* 503, with the reason why main could not carry a command out. error: of commands_call(). */
-void admin_control_refuse(struct admin_page *page, int error);
-
 #endif

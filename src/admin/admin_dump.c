@@ -7,10 +7,22 @@
 #include "codec/base/clock.h"
 #include "codec/base/units.h"
 #include "src/admin/dump.h"
-#include "src/base/log.h"
 
 /* Other requests wait so long at most. */
 #define ADMIN_DUMP_WAIT_NS (2 * NS_PER_SECOND)
+
+struct admin_dump_call {
+    const struct admin_sources *sources;
+    int error;
+};
+
+static bool admin_dump_step(void *context, struct commands *commands, uint64_t now_ns)
+{
+    struct admin_dump_call *call = context;
+    (void)commands, (void)now_ns;
+    call->error = dump_begin(call->sources->dump, call->sources->metrics);
+    return true;
+}
 
 static json_t *admin_dump_files(const struct dump_result *result)
 {
@@ -24,13 +36,15 @@ static json_t *admin_dump_files(const struct dump_result *result)
 void admin_page_dump(struct admin_page *page)
 {
     struct dump_result result;
-    log_audit("GRANTED", "dump by POST /admin/dump");
-    int error = dump_begin(page->sources->dump, page->sources->metrics);
-    if (error < 0) {
-        bool is_early = error == -EBUSY || error == -EAGAIN;
+    struct admin_dump_call call = {.sources = page->sources};
+    if (!admin_page_command(page, admin_dump_step, &call)) {
+        return;
+    }
+    if (call.error < 0) {
+        bool is_early = call.error == -EBUSY || call.error == -EAGAIN;
         admin_page_error(page,
                          is_early ? MHD_HTTP_TOO_MANY_REQUESTS : MHD_HTTP_INTERNAL_SERVER_ERROR,
-                         "no dump: %s", dump_error_text(error));
+                         "no dump: %s", dump_error_text(call.error));
         return;
     }
     dump_wait(page->sources->dump, clock_ns(CLOCK_MONOTONIC) + ADMIN_DUMP_WAIT_NS, &result);

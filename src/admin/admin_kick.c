@@ -68,12 +68,11 @@ static uint32_t admin_kick_audit(const struct roll *roll, uint16_t code)
         assert_always(row->number != 0);
         admin_roll_session(row, session);
         admin_roll_address(row, address);
-        log_write(LOG_LEVEL_WARNING, "audit: KICKED %s: client %s%s%s, code %u", address, session,
+        log_audit("KICKED", "%s: client %s%s%s, code %u", address, session,
                   row->name[0] == '\0' ? "" : " as ", row->name, code);
     }
     if (count > ADMIN_KICK_LINES) {
-        log_write(LOG_LEVEL_WARNING, "audit: KICKED %u more clients, code %u",
-                  count - ADMIN_KICK_LINES, code);
+        log_audit("KICKED", "%u more clients, code %u", count - ADMIN_KICK_LINES, code);
     }
     return count;
 }

@@ -7,7 +7,6 @@
 #include "codec/base/check.h"
 #include "ring/board/frame_log_size.h"
 #include "ring/core/core.h"
-#include "src/admin/admin_control.h"
 #include "src/admin/metrics.h"
 #include "src/base/memory_purge.h"
 #include "src/command/command.h"
@@ -55,14 +54,11 @@ static bool admin_memory_flush_step(void *context, struct commands *commands, ui
 void admin_memory_purge(struct admin_page *page)
 {
     struct admin_memory_flush flush = {0};
-    struct command command = {.step = admin_memory_flush_step, .context = &flush};
     for (uint32_t i = 0; i < COUNTERS_CORES_MAX; i++) {
         flush.mails[i].work = admin_memory_flush_core;
     }
     uint64_t before_bytes = memory_resident_bytes();
-    int error = commands_call(page->sources->commands, &command);
-    if (error < 0) {
-        admin_control_refuse(page, error);
+    if (!admin_page_command(page, admin_memory_flush_step, &flush)) {
         return;
     }
     (void)memory_purge();

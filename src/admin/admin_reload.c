@@ -10,10 +10,8 @@ void admin_reload_answer(struct admin_page *page)
     json_t *answer = NULL;
     assert_always(sources->reload != NULL);
     int error = sources->reload(sources->reload_context, &answer);
-    if (error == -ETIMEDOUT) {
-        admin_page_error(page, MHD_HTTP_SERVICE_UNAVAILABLE, "the server is busy; try again");
-    } else if (error == -ESHUTDOWN) {
-        admin_page_error(page, MHD_HTTP_SERVICE_UNAVAILABLE, "the server ends");
+    if (error < 0 && error != -EINVAL) {
+        admin_page_refuse(page, error);
     } else {
         admin_page_json(page, error == 0 ? MHD_HTTP_OK : MHD_HTTP_UNPROCESSABLE_CONTENT, answer);
     }

@@ -177,10 +177,7 @@ bool admin_roll_run(struct admin_page *page, struct roll *roll)
     const struct roll_desk *desk = &page->sources->roll;
     int error = desk->run(desk->context, roll);
     if (error < 0) {
-        admin_page_error(page, MHD_HTTP_SERVICE_UNAVAILABLE, "%s",
-                         error == -ETIMEDOUT   ? "the server is busy"
-                         : error == -ESHUTDOWN ? "the server ends"
-                                               : "no memory");
+        admin_page_refuse(page, error);
     }
     return error == 0;
 }

@@ -62,3 +62,22 @@ void admin_page_error(struct admin_page *page, unsigned int status, const char *
     }
     admin_page_json(page, status, json_pack("{s:o}", "error", words));
 }
+
+void admin_page_refuse(struct admin_page *page, int error)
+{
+    assert_always(error < 0);
+    admin_page_error(page, MHD_HTTP_SERVICE_UNAVAILABLE, "%s",
+                     error == -ESHUTDOWN ? "the server ends"
+                     : error == -ENOMEM  ? "no memory"
+                                         : "the server is busy; try again in a moment");
+}
+
+bool admin_page_command(struct admin_page *page, command_step *step, void *context)
+{
+    struct command command = {.step = step, .context = context};
+    int error = commands_call(page->sources->commands, &command);
+    if (error < 0) {
+        admin_page_refuse(page, error);
+    }
+    return error == 0;
+}

@@ -19,6 +19,7 @@
 
 #include "src/admin/admin_pages.h"
 #include "src/base/roll.h"
+#include "src/command/command.h"
 
 #define ADMIN_BODY_BYTES_MAX 4096 /* of a request */
 #define ADMIN_CLIENT_BYTES_MAX 64 /* of "192.0.2.1:5123", "unix:pid=4711,uid=0" */
@@ -92,5 +93,10 @@ bool admin_page_number(struct admin_page *page, const char *name, uint64_t min, 
 void admin_page_json(struct admin_page *page, unsigned int status, json_t *json);
 void admin_page_error(struct admin_page *page, unsigned int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Lets main carry out a command. false: it did not, and the page says so. */
+bool admin_page_command(struct admin_page *page, command_step *step, void *context);
+/* 503, with the reason. error: -ENOMEM, or of commands_call(). */
+void admin_page_refuse(struct admin_page *page, int error);
 
 #endif

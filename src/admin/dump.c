@@ -20,6 +20,7 @@
 #include "src/base/log.h"
 #include "src/base/log_recent.h"
 #include "src/base/thread.h"
+#include "src/config/options_print.h"
 
 /* jemalloc's. */
 extern void malloc_stats_print(void (*write)(void *, const char *), void *context,
@@ -37,8 +38,10 @@ struct dump {
     uint64_t begun_ns;
     struct dump_result result;
 
-    /* The thread's. */
+    /* The thread's, while it runs. */
     struct metrics *metrics;
+    char *config; /* the configuration as text, malloc */
+    size_t config_bytes;
 };
 
 /* ---- Files; each is written to fd: 0 or a negative errno ---- */
@@ -64,17 +67,7 @@ static int dump_write_metrics(const struct dump *dump, int fd)
 
 static int dump_write_config(const struct dump *dump, int fd)
 {
-    int copy = dup(fd);
-    FILE *out = copy < 0 ? NULL : fdopen(copy, "w");
-    if (out == NULL) {
-        int error = -errno;
-        if (copy >= 0) {
-            close(copy);
-        }
-        return error;
-    }
-    int error = dump->options.write_config(dump->options.config, out);
-    return fclose(out) != 0 && error == 0 ? -errno : error;
+    return file_write(fd, dump->config, dump->config_bytes);
 }
 
 static int dump_write_log(const struct dump *dump, int fd)
@@ -167,9 +160,6 @@ static int dump_write_file(const struct dump *dump, int directory, size_t index)
 static void dump_write_files(const struct dump *dump, int directory, struct dump_result *result)
 {
     for (size_t i = 0; i < DUMP_FILE_COUNT && result->error == 0; i++) {
-        if (dump_files[i].write == dump_write_config && dump->options.write_config == NULL) {
-            continue;
-        }
         assert_always(result->file_count < DUMP_FILES_MAX);
         result->files[result->file_count++] = dump_files[i].name;
         result->error = dump_write_file(dump, directory, i);
@@ -229,12 +219,12 @@ static void *dump_run(void *argument)
     pthread_mutex_unlock(&dump->mutex);
     assert_always(!result.is_done);
     dump_write(dump, &result);
-    dump_log(&result);
     result.is_done = true;
     pthread_mutex_lock(&dump->mutex);
     dump->result = result;
     pthread_cond_broadcast(&dump->done);
     pthread_mutex_unlock(&dump->mutex);
+    dump_log(&result); /* Who reads it may ask for another one. */
     return NULL;
 }
 
@@ -247,7 +237,7 @@ int dump_create(struct dump **dump_out, const struct dump_options *options)
     if (dump == NULL) {
         return -ENOMEM;
     }
-    assert_always(options->directory != NULL);
+    assert_always(options->options != NULL);
     assert_always(options->counters_path != NULL);
     dump->options = *options;
     pthread_mutex_init(&dump->mutex, NULL);
@@ -267,6 +257,7 @@ void dump_destroy(struct dump *dump)
     if (dump->has_thread) {
         pthread_join(dump->thread, NULL);
     }
+    free(dump->config);
     pthread_cond_destroy(&dump->done);
     pthread_mutex_destroy(&dump->mutex);
     free(dump);
@@ -279,8 +270,21 @@ static void dump_choose_path(const struct dump *dump, char path[DUMP_PATH_BYTES_
     struct tm utc;
     gmtime_r(&now, &utc);
     strftime(when, sizeof when, "%Y%m%dT%H%M%SZ", &utc);
-    snprintf(path, DUMP_PATH_BYTES_MAX, "%s/ringcast-dump-%d-%s", dump->options.directory,
-             (int)getpid(), when);
+    snprintf(path, DUMP_PATH_BYTES_MAX, "%s/ringcast-dump-%d-%s",
+             dump->options.options->dump_directory, (int)getpid(), when);
+}
+
+/* A reload may change the options while the thread writes: it gets a copy as text. */
+static int dump_print_config(struct dump *dump)
+{
+    free(dump->config);
+    dump->config = NULL;
+    FILE *out = open_memstream(&dump->config, &dump->config_bytes);
+    if (out == NULL) {
+        return -errno;
+    }
+    options_print_config(out, dump->options.options);
+    return fclose(out) != 0 ? -errno : 0;
 }
 
 /* The caller has the mutex. */
@@ -302,7 +306,8 @@ static int dump_begin_locked(struct dump *dump, struct metrics *metrics)
     dump->result = (struct dump_result){.is_done = false};
     dump_choose_path(dump, dump->result.path);
     dump->metrics = metrics;
-    int error = thread_start(&dump->thread, dump_run, dump);
+    int error = dump_print_config(dump);
+    error = error < 0 ? error : thread_start(&dump->thread, dump_run, dump);
     if (error == 0) {
         dump->has_thread = true;
         dump->has_begun = true;

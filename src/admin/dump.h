@@ -3,7 +3,7 @@
  * later: DIR/ringcast-dump-PID-TIME, readable by its user only. It has no secrets.
  *
  * Owner    main creates it before the admin server, and destroys it after that.
- * Threads  dump_begin, dump_wait: main, admin. A thread of its own writes each dump, so that a slow
+ * Threads  dump_wait: any. The others: main. A thread of its own writes each dump, so that a slow
  *          disk keeps nobody waiting.
  * Memory   Some KiB, and a page of metrics while it writes.
  * Errors   Negative errno; the log says how each dump ended.
@@ -14,9 +14,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #include "src/admin/metrics.h"
+#include "src/config/options.h"
 
 #define DUMP_FILES_MAX 16
 #define DUMP_PATH_BYTES_MAX 4200
@@ -25,11 +25,8 @@
 struct dump;
 
 struct dump_options {
-    const char *directory;
+    const struct options *options; /* main's; a reload changes them */
     const char *counters_path;
-    /* The configuration without secrets, as YAML; NULL: the dump has none. */
-    int (*write_config)(const void *config, FILE *out);
-    const void *config;
 };
 
 struct dump_result {

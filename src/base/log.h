@@ -66,8 +66,8 @@ void log_post(uint32_t producer, enum log_level level, const char *text);
 void log_post_fields(uint32_t producer, enum log_level level, const struct log_fields *fields,
                      const char *text);
 
-/* A line of the audit log: "audit: WORD text". word: GRANTED, or FAILED, DENIED, BLOCKED, which are
- * warnings. Where it has a file it goes there whatever the level is. */
+/* A line of the audit log: "audit: WORD text". word: GRANTED, or FAILED, DENIED, BLOCKED, KICKED,
+ * which are warnings. Where it has a file it goes there whatever the level is. */
 void log_audit(const char *word, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void log_post_audit(uint32_t producer, const char *word, const struct log_fields *fields,
                     const char *text);

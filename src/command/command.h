@@ -21,9 +21,11 @@
 
 struct commands;
 
+/* On main, until it returns true. */
+typedef bool command_step(void *context, struct commands *commands, uint64_t now_ns);
+
 struct command {
-    /* On main, until it returns true. */
-    bool (*step)(void *context, struct commands *commands, uint64_t now_ns);
+    command_step *step;
     void *context;
     struct command *next; /* the commands' own, as are the others */
     bool has_begun;

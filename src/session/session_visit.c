@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "ring/core/core_conn.h"
 #include "src/base/access_log.h"
 #include "src/base/log.h"
 #include "src/market/encoders.h"
@@ -83,13 +84,13 @@ void session_visit_on_close(struct sessions *sessions, struct core *core, uint32
 {
     char address[IP_ADDRESS_TEXT_BYTES_MAX];
     char id[SESSION_CLIENT_ID_BYTES_MAX];
-    uint64_t bytes;
+    struct core_sent sent;
     if (sessions->visits == NULL) {
         return;
     }
     struct log_fields fields = session_client_fields(sessions, core, conn, id);
     session_visit_address(sessions, core, conn, address);
-    bool has_bytes = core_conn_bytes_sent(core, conn, &bytes);
+    bool is_known = core_conn_sent(core, conn, &sent);
     bool is_sbe = core_conn_encoding(core, conn) == CORE_ENCODING_SBE;
     struct access_log_entry entry = {
         .remote_addr = address,
@@ -99,7 +100,7 @@ void session_visit_on_close(struct sessions *sessions, struct core *core, uint32
         .encoding = is_sbe ? ENCODERS_SBE : ENCODERS_JSON,
         .status = 101,
         .close_code = end->close_code,
-        .bytes = has_bytes ? (int64_t)bytes : ACCESS_LOG_UNKNOWN,
+        .bytes = is_known ? (int64_t)sent.bytes : ACCESS_LOG_UNKNOWN,
         .open_ns = (int64_t)end->open_ns,
         .wall_ns = session_wall_ns(),
     };

@@ -11,6 +11,7 @@ import tempfile
 import time
 import unittest
 
+from clients import RawClient
 from server import (Server, ServerTestCase, as_ordinary_user, program, reap, run, spawn, until_room,
                     wait_until)
 
@@ -431,6 +432,33 @@ class Socket(unittest.TestCase):
         finally:
             reap(process)
         self.assertFalse(path.exists())
+
+
+class Files(unittest.TestCase):
+    def test_requests_are_in_the_audit_log_and_the_access_log_with_their_user(self):
+        """S53, S73, S120: once, and not in the log where the audit log has a file."""
+        with tempfile.TemporaryDirectory() as folder:
+            audit, access = pathlib.Path(folder, "audit"), pathlib.Path(folder, "access")
+            with Server(*FEED, "--audit-log", audit, "--access-log", access,
+                        "--admin-token", ADMIN) as server, RawClient(server.port) as client:
+                session = client.next_message(("WELCOME",))["data"]["session"]
+                body = json.dumps({"session": session}).encode()
+                self.assertEqual(json.loads(server.admin("/admin/kick", "POST", data=body)[2]), {"kicked": 1})
+                self.assertEqual(server.admin("/admin/gc", "POST", headers=bearer(ADMIN))[0], 200)
+                self.assertEqual(server.admin("/admin/gc", "POST", headers=bearer(WRONG))[0], 401)
+                self.assertEqual(server.admin("/health")[0], 200)
+                wait_until(lambda: "/health" in access.read_text() and "FAILED" in audit.read_text())
+                lines = [re.sub(r":\d+", "", line.partition("audit: ")[2]) for line in audit.read_text().splitlines()]
+                self.assertEqual([line for line in lines if not line.startswith("GRANTED 127.0.0.1: client ")], [
+                    "GRANTED 127.0.0.1: admin request /admin/kick: as local",
+                    f"KICKED 127.0.0.1: client {session}, code 4115",
+                    "GRANTED 127.0.0.1: admin request /admin/gc: as admin",
+                    "FAILED 127.0.0.1: admin request /admin/gc: authentication failed: the token is unknown"])
+                users = [(line.split()[1], re.search(r'"(.*)"', line)[1]) for line in access.read_text().splitlines()]
+                self.assertEqual([one for one in users if "HTTP" not in one[1]], [
+                    ("local", "POST /admin/kick"), ("admin", "POST /admin/gc"), ("-", "POST /admin/gc"),
+                    ("-", "GET /health")])
+                self.assertNotIn("audit: ", server.log())
 
 
 if __name__ == "__main__":

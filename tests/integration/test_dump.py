@@ -13,7 +13,7 @@ from server import Server
 
 FEED = ("--feed", "sim:symbols=2,rate=10")
 TOKEN = "a-token-of-some-length-0123456789"
-FILES = ["stats.json", "metrics.txt", "log.txt", "threads.txt", "fds.txt", "allocator.txt", "counters",
+FILES = ["stats.json", "metrics.txt", "config.yaml", "log.txt", "threads.txt", "fds.txt", "allocator.txt", "counters",
          "status", "limits", "maps", "smaps_rollup"]
 
 
@@ -35,6 +35,7 @@ class Dump(unittest.TestCase):
         self.assertIn("ringcast_", (directory / "metrics.txt").read_text())
         self.assertRegex((directory / "threads.txt").read_text(), r"(?m)^\d+ comm=core-0 wchan=\S* stat=\d+ ")
         self.assertIn("listening on", (directory / "log.txt").read_text())
+        self.assertRegex((directory / "config.yaml").read_text(), r"(?m)^  port: 0 # --port$")
         self.assertIn("VmRSS:", (directory / "status").read_text())
         self.assertRegex((directory / "fds.txt").read_text(), r"(?m)^\d+ socket:")
 
@@ -66,7 +67,9 @@ class Dump(unittest.TestCase):
             self.assertEqual((status, json.loads(body)["error"]),
                              (429, "no dump: the last dump began less than 10 s ago"))
             self.assertEqual(server.admin("/admin/dump")[0], 405)
-            self.assertIsNotNone(server.wait_for_line("audit: GRANTED dump by POST /admin/dump"))
+            granted = [line for line in server.log_lines() if "audit: GRANTED" in line]
+            self.assertEqual(len(granted), 2, granted)
+            self.assertRegex(granted[0], r"audit: GRANTED 127\.0\.0\.1:\d+: admin request /admin/dump: as local$")
 
     def test_a_directory_that_is_not_there_is_an_error(self):
         with Server(*FEED, "--dump-dir", f"{self.folder}/none") as server:

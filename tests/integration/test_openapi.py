@@ -46,9 +46,11 @@ class OpenApi(unittest.TestCase):
         for name, token in (("admin", ADMIN), ("read", READ)):
             pathlib.Path(folder.name, name).write_text(token)
         cls.server = Server("--admin-token-file", f"{folder.name}/admin",
-                            "--admin-read-token-file", f"{folder.name}/read").start()
+                            "--admin-read-token-file", f"{folder.name}/read",
+                            "--dump-dir", folder.name).start()
         cls.addClassCleanup(cls.server.kill)
         wait_until(lambda: cls.server.admin("/readyz")[0] == 200)
+        wait_until(lambda: cls.server.admin("/stats/summary")[0] == 200)
 
     def operations(self):
         """(path, method, operation), those that end the server last."""

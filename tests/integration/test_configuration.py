@@ -57,7 +57,7 @@ LOOSE = (
      {"connection_pool_min": POOL, "connection_pool_max": POOL}),
     ("S41", "gc_threshold_mb: 300\ngc_interval: 60\nmemory_threshold_mb: 400\nmax_memory_percent: 80\n"
      "cleanup_interval: 60\n",
-     {"memory_soft": "314572800", "memory_hard": "419430400", "gc_interval": "60", "max_memory_percent": "80",
+     {"memory_soft": "300m", "memory_hard": "400m", "gc_interval": "60", "max_memory_percent": "80",
       "cleanup_interval": "60"}, {}),
     ("S41", "max_memory_percent: 75\ncleanup_interval: 30\n",
      {"max_memory_percent": "75", "cleanup_interval": "30"}, {}),

@@ -421,6 +421,8 @@ class Lag(unittest.TestCase):
 
 
 class Drain(unittest.TestCase):
+    """S67: SIGTERM and SIGINT drain, and a second signal ends the server at once."""
+
     def test_each_of_a_thousand_clients_is_told_its_time_and_let_go_then(self):
         asyncio.run(self.drain_a_thousand())
 

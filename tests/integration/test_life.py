@@ -451,7 +451,7 @@ class Drain(unittest.TestCase):
             while not any(client.notice for client in clients):
                 await asyncio.sleep(0.01)
                 self.assertLess(time.monotonic() - begin, window)
-            # Who comes now is sent elsewhere.
+            # S55: balancers and new clients go elsewhere.
             self.assertEqual((await asyncio.to_thread(server.admin, "/readyz"))[0], 503)
             self.assertEqual((await asyncio.to_thread(server.admin, "/ready"))[0], 503)
             status, retry_after = await asyncio.to_thread(self.try_to_connect, server.port)

@@ -78,8 +78,8 @@ static const struct {
     int (*run)(int argc, char **argv); /* argv[0] is the word; returns the exit code */
 } main_commands[] = {
     {"stat", "show what a running server does, once a second", stat_command},
-    {"ctl", "ask a running server, or let it do something: ringcast ctl --help", ctl_command},
-    {"health", "whether a running server is well, for probes", health_command},
+    {"ctl", "control a running server: ringcast ctl --help", ctl_command},
+    {"health", "check whether a running server is well, for probes", health_command},
     {"help", "explain a topic or an option: ringcast help [TOPIC|OPTION]", main_help},
 };
 #define MAIN_COMMAND_COUNT (sizeof main_commands / sizeof main_commands[0])

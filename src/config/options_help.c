@@ -24,13 +24,12 @@ static const struct options_help_topic {
                              "everything.\nThe limits of each client are in `ringcast help "
                              "limits`. See docs/access.md.\n"},
     [OPTION_GROUP_LIMITS] = {"limits", "how many clients, subscriptions and messages", NULL},
-    [OPTION_GROUP_MEMORY] = {"memory", "frame logs and send buffers",
+    [OPTION_GROUP_MEMORY] = {"memory", "frame logs, send buffers, watermarks",
                              "docs/memory.md explains how to size a machine or a container.\n"},
     [OPTION_GROUP_PERFORMANCE] = {"performance", "threads, CPUs, busy polling, zero copy", NULL},
-    [OPTION_GROUP_ADMIN] = {"admin", "the HTTP server for health, statistics and metrics",
-                            "Its paths are /health, /ready, /stats and /metrics, among others: "
-                            "see\ndocs/metrics.md.\n"},
-    [OPTION_GROUP_LOGGING] = {"logging", "level and format of the log", NULL},
+    [OPTION_GROUP_ADMIN] = {"admin", "the HTTP server for statistics, metrics and control; alerts",
+                            "docs/admin.md lists its paths, and who may use them.\n"},
+    [OPTION_GROUP_LOGGING] = {"logging", "the log, the access log and the audit log", NULL},
     [OPTION_GROUP_CONFIG] =
         {"config", "the configuration file, variables, profiles, version",
          "The server takes each value from the first of these places that has it:\n"
@@ -61,7 +60,7 @@ static const struct options_help_topic {
     {"signals", "what each signal does",
      "  SIGINT, SIGTERM   end the server: clients are notified, and closed over the\n"
      "                    time of --drain-timeout; a second signal ends it at once\n"
-     "  SIGHUP            ignored, with a warning in the log\n"
+     "  SIGHUP            reads the configuration again: docs/reload.md\n"
      "  SIGUSR1           reopens the files of the logs, as after a rotation\n"
      "  SIGUSR2           writes a directory that describes the process: --dump-dir\n"},
     {"exit-codes", "what each exit code means",

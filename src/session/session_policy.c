@@ -19,7 +19,10 @@ static void session_policy_close(struct sessions *sessions, struct core *core, u
     struct session_client *entry = &sessions->clients[conn];
     core_spend(core, SESSION_POLICY_CLOSE_UNITS);
     counter_add(&sessions->options.counters->closed_token, 1);
+    char name[sizeof entry->grant.name];
+    memcpy(name, entry->grant.name, sizeof name);
     access_drop_grant(&entry->grant);
+    memcpy(entry->grant.name, name, sizeof name); /* The logs name the client that ends. */
     entry->awaits_token = true; /* Whatever is still in progress may see nothing. */
     entry->has_client = true;
     entry->ends_ns = 0;
@@ -94,6 +97,7 @@ static void session_policy_judge_token(struct sessions *sessions, struct core *c
         session_jobs_shrink(sessions, core, conn, now_ns);
         break;
     case ACCESS_REVOKED:
+        memcpy(entry->grant.name, name, sizeof name);
         session_client_audit(sessions, core, conn, now_ns, "FAILED",
                              "authentication failed: the token of %s was revoked (close 4001)",
                              name);

@@ -25,7 +25,7 @@ import doc_commands  # noqa: E402
 SECONDS = 150  # for a command; a busy machine is slow
 ENOUGH_LINES = 3  # of a command that ends with Ctrl-C only, where the page shows no more
 SERVER = re.compile(r"(?:(?:my-ticks|python3 \w+\.py) \| )?(?:taskset -c \d+ )?(?:\./run|(?:zig-out/bin/)?ringcast(?:-echo)?)"
-                    r"(?! (?:stat|ctl|health|help)\b)(?=\s|$)(?!.* --(?:help|version|check-config))", re.S)
+                    r"(?! (?:stat|ctl|health|help)\b)(?=\s|$)(?!.* --(?:help|version|check-config|print-\w+))", re.S)
 READY = re.compile(rf"{READY_LINE.pattern}|ringcast-echo: listening on ")
 ENDLESS = re.compile(r"(?:zig-out/bin/)?(?:ringcast-tap (?!.*--(?:count|duration) )|"
                      r"ringcast stat(?!.* (?:\d+ \d+|--total|--list|--help))|"
@@ -37,6 +37,7 @@ AFTER_CTRL_C = (0, 130, -signal.SIGINT)
 PATHS = {"/etc/ringcast": "{folder}/etc", "/run/": "{folder}/"}
 FILES = {"coinbase.ws.log": CHECKOUT / "tests/data/coinbase_small.ws.log",
          "my-ticks.csv": CHECKOUT / "tests/data/ticks_small.csv"}
+LOG_FILE = "logs/websocket-server.log"  # of the profile production
 MY_TICKS = """#!/bin/sh
 cat my-ticks.csv
 while sleep 0.1; do tail -n 1 my-ticks.csv || exit; done
@@ -136,13 +137,15 @@ class Page:
     def start(self, command):
         """A server, in place of the one before."""
         self.stop()
-        log = tempfile.TemporaryFile(dir=self.folder)
+        log, log_file = tempfile.TemporaryFile(dir=self.folder), self.folder / LOG_FILE
 
         def text():
-            return os.pread(log.fileno(), 1 << 20, 0).decode(errors="replace")
+            said = os.pread(log.fileno(), 1 << 20, 0).decode(errors="replace")
+            return said + log_file.read_text(errors="replace") if log_file.exists() else said
 
         def attempt():
             log.truncate(0)
+            log_file.unlink(missing_ok=True)
             process = self.spawn(command, log)
             if wait_until(lambda: READY.search(text()) or process.poll() is not None, SECONDS) and \
                     process.poll() is None:

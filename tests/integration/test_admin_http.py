@@ -98,6 +98,7 @@ class Frame(ServerTestCase):
         for line in (f"curl -fsS http://localhost:{port}/health | jq -e '.status == \"ok\"'",
                      f"curl -fsS http://localhost:{port}/ready | jq -e .ready",
                      f"curl -fsS http://localhost:{port}/admin/stats | jq -e .cores[0]",
+                     f"curl -fsS http://localhost:{port}/config | jq -e .heartbeat",
                      f"curl -fsS http://localhost:{port}/stats | jq -e .connections.active_connections",
                      f"curl -fsS http://localhost:{port}/stats | jq -e '.message_queue, .memory'",
                      f"curl -fsS http://localhost:{port}/metrics | grep ringcast_connections_active"):

@@ -150,12 +150,14 @@ class Answers(unittest.TestCase):
         self.assertEqual(ctl("drain", "--wait", "--url", "http://127.0.0.1:1").returncode, USAGE)
 
     def test_reload_lists_what_was_applied_and_what_needs_a_restart(self):
-        text = self.shown({"ok": True, "applied": [{"key": "websocket.max_connections", "from": 1000, "to": 2000}],
+        text = self.shown({"ok": True, "applied": [{"key": "websocket.max_connections", "from": 1000, "to": 2000},
+                                                    {"key": "f", "from": "a", "to": "a", "content": "changed"}],
                            "unchanged": 57, "needs_restart": [{"key": "websocket.port", "from": 8765, "to": 9000}],
                            "seconds": 0.012}, "reload")
         self.assertEqual(self.double.first_line(), "POST /admin/reload-config HTTP/1.1")
         self.assertRegex(text, r"(?m)^applied within 0\.012 s; 57 keys are unchanged$")
-        self.assertRegex(text, r"(?m)^websocket\.max_connections 1000 2000$")
+        self.assertRegex(text, r"(?m)^websocket\.max_connections 1000 2000 -$")
+        self.assertRegex(text, r"(?m)^f +a +a +changed$")
         self.assertRegex(text, r"(?m)^these need a restart:\n.*\nwebsocket\.port 8765 9000$")
 
     def test_a_reload_that_is_refused_fails_with_the_reason(self):

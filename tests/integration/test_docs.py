@@ -139,6 +139,20 @@ def help_of(words):
     return run([program(words[0]), *words[1:], *([] if "help" in words else ["--help"])]).stdout
 
 
+PROGRAMS = (("ringcast stat", ["ringcast", "stat"]), ("ringcast ctl", ["ringcast", "ctl"]),
+            ("ringcast health", ["ringcast", "health"]), ("ringcast-tap", ["ringcast-tap"]),
+            ("ringcast-bench", ["ringcast-bench"]), ("ringcast-echo", ["ringcast-echo"]),
+            ("ringcast", ["ringcast", "help", "all"]))
+
+
+def options_of(words):
+    """Of ctl, those of all its commands."""
+    text = help_of(words)
+    if words[-1] == "ctl":
+        text += "".join(help_of([*words, command]) for command in re.findall(r"^  ([a-z]+)  ", text, re.M))
+    return set(re.findall(r"(?<![\w-])-{1,2}[a-z][a-z-]*", text)) | {"--help"}
+
+
 class Words(unittest.TestCase):
     """Of all commands, also those that nobody runs: options and steps that exist."""
 
@@ -151,12 +165,9 @@ class Words(unittest.TestCase):
 
     def test_options_of_our_programs_exist(self):
         count = 0
-        for name, words in (("ringcast stat", ["ringcast", "stat"]), ("ringcast-tap", ["ringcast-tap"]),
-                            ("ringcast-bench", ["ringcast-bench"]), ("ringcast-echo", ["ringcast-echo"]),
-                            ("ringcast", ["ringcast", "help", "all"])):
-            known = set(re.findall(r"(?<![\w-])-{1,2}[a-z][a-z-]*",
-                                   help_of(words))) | {"--help"}
-            mine = re.compile(rf"(?:^|[ /]){name}(?! stat\b)(?= )([^|&#]*)" if name == "ringcast" else
+        for name, words in PROGRAMS:
+            known = options_of(words)
+            mine = re.compile(rf"(?:^|[ /]){name}(?! (?:stat|ctl|health)\b)(?= )([^|&#]*)" if name == "ringcast" else
                               rf"(?:^|[ /]){name}(?= )([^|&#]*)")
             for where, command in self.commands:
                 command = command.replace("./run ", "ringcast ")
@@ -167,11 +178,9 @@ class Words(unittest.TestCase):
         self.assertGreater(count, 40)
 
     def test_options_between_backticks_are_some_program_s(self):
-        helped = "".join(help_of(words) for words in (
-            ["ringcast", "help", "all"], ["ringcast", "stat"], ["ringcast-tap"], ["ringcast-bench"], ["ringcast-echo"]))
-        helped += "".join(run([sys.executable, "-B", str(CHECKOUT / "examples" / name), "--help"]).stdout
-                          for name in ("producer.py", "qmt_bridge.py"))
-        known = set(re.findall(r"--[a-z][a-z-]*", helped))
+        helped = "".join(run([sys.executable, "-B", str(CHECKOUT / "examples" / name), "--help"]).stdout
+                         for name in ("producer.py", "qmt_bridge.py"))
+        known = set(re.findall(r"--[a-z][a-z-]*", helped)).union(*(options_of(words) for _, words in PROGRAMS))
         for name, text in PAGES.items():
             if name.startswith(("docs/", "README", "examples/")):
                 codes = " ".join(re.findall(r"`([^`\n]+)`", text))

@@ -421,6 +421,8 @@ class Lag(unittest.TestCase):
 
 
 class Drain(unittest.TestCase):
+    """S67: SIGTERM and SIGINT drain, and a second signal ends the server at once."""
+
     def test_each_of_a_thousand_clients_is_told_its_time_and_let_go_then(self):
         asyncio.run(self.drain_a_thousand())
 
@@ -449,7 +451,7 @@ class Drain(unittest.TestCase):
             while not any(client.notice for client in clients):
                 await asyncio.sleep(0.01)
                 self.assertLess(time.monotonic() - begin, window)
-            # Who comes now is sent elsewhere.
+            # S55: balancers and new clients go elsewhere.
             self.assertEqual((await asyncio.to_thread(server.admin, "/readyz"))[0], 503)
             self.assertEqual((await asyncio.to_thread(server.admin, "/ready"))[0], 503)
             status, retry_after = await asyncio.to_thread(self.try_to_connect, server.port)

@@ -116,8 +116,7 @@ FIGURES = (
     ("CORE_REPLAYS_MAX", 1, "../ring/README.md", "| replays | {} a core"),
     ("SESSION_PATTERNS_MAX", 1, "../ring/README.md", "| patterns | memory | {} |"),
     ("COUNTERS_CORES_MAX", 1, "architecture.md", "per core; {} cores."),
-    ("ADMIN_CONNECTIONS_MAX", 1, "metrics.md", "serves {} connections at a time"),
-    ("ADMIN_TIMEOUT_SECONDS", 1, "metrics.md", "nothing happens for {} s"),
+    ("ADMIN_TIMEOUT_SECONDS", 1, "admin.md", "nothing happens for {} s"),
     ("ALERTS_CPU_CRITICAL", 1, "protection.md", "over `--alert-cpu` (80 %) | over {} % |"),
     ("ALERTS_MEMORY_CRITICAL", 1, "protection.md", "over `--alert-memory` (85 %) | over {} % |"),
     ("ALERTS_DISK_CRITICAL", 1, "protection.md", "over `--alert-disk` (90 %) | over {} % |"),
@@ -417,6 +416,24 @@ def anchors_of(text):
     """Of the headings of a page, as Git hosts make them."""
     heads = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.S), re.M)
     return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+class Reload(unittest.TestCase):
+    def test_the_page_lists_each_live_key(self):
+        """S52: a name without a section is in that of the name before it in its row."""
+        source = (CHECKOUT / "src/config/options.c").read_text(encoding="utf8")
+        live = {re.findall(r'"([^"]*)"', row.split("OPTION_", 1)[0])[-1]
+                for row in re.findall(r'^    \{[A-Z]+\b.*?\},$', source, re.M | re.S) if "OPTION_LIVE" in row}
+        self.assertGreater(len(live), 30)
+        page = (CHECKOUT / "docs/reload.md").read_text(encoding="utf8")
+        table = page[page.index("\n## What is live"):page.index("\nAll other keys")]
+        listed = set()
+        for row in re.findall(r"^\| (`.*?) \|", table, re.M):
+            section = ""
+            for name in re.findall(r"`([\w.]+)`", row):
+                section = name.rpartition(".")[0] or section
+                listed.add(f"{section}.{name.rpartition('.')[2]}" if section else name)
+        self.assertEqual(listed, live)
 
 
 class Links(unittest.TestCase):

@@ -373,6 +373,7 @@ class Tokens(ReloadCase):
             self.assertEqual(self.refused(server, bearer("desk")), 401)
             other.next_message(("quote",))
             self.assertIsNotNone(server.wait_for_line("audit: FAILED .*the token of desk was revoked"))
+            self.assertIsNotNone(server.wait_for_line(r"Client \S+ \(desk\) disconnected: .*code 4001"))
             self.assertNotIn(token_of("desk"), server.log())
 
     def test_a_smaller_scope_ends_what_it_does_not_cover(self):

@@ -1,4 +1,4 @@
-"""Signals: while the start waits for something, and those that do nothing yet."""
+"""Signals: while the start waits for something, and those that do not end the server."""
 import base64
 import os
 import pathlib

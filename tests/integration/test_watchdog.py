@@ -39,7 +39,7 @@ class Watchdog(unittest.TestCase):
         return float(line[1])
 
     def check_stop(self, thread, others, *options):
-        """Stops one thread; it is named, others are not, and it is over when it goes on."""
+        """S54: stops one thread; /health answers 503 and names it, not others; it is over when it goes on."""
         with self.server(*options) as server:
             series = f'ringcast_thread_stalled_seconds{{thread="{thread}"}}'
             self.assertTrue(wait_until(lambda: self.statuses(server) == [200] * 4))

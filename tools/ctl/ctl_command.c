@@ -353,7 +353,7 @@ static enum ctl_exit ctl_run_row(const struct ctl_row *row, int argc, char **arg
 static void ctl_print_help(FILE *out)
 {
     fprintf(out, "Usage: ringcast ctl COMMAND [options]\n\n"
-                 "Asks a running server of this user for something, or to do something.\n\n"
+                 "Controls a running server of this user.\n\n"
                  "Commands:\n");
     for (size_t i = 0; i < CTL_ROW_COUNT; i++) {
         fprintf(out, "  %-10s %s\n", ctl_rows[i].word, ctl_rows[i].summary);

@@ -208,7 +208,10 @@ void ctl_show_drain(FILE *out, size_t width, const json_t *answer)
 void ctl_show_reload(FILE *out, size_t width, const json_t *answer)
 {
     static const struct ctl_column columns[] = {
-        {"key", "key", false, true}, {"from", "from", false, true}, {"to", "to", false, true}};
+        {"key", "key", false, true},
+        {"from", "from", false, true},
+        {"to", "to", false, true},
+        {"content", "content", false, true}};
     const json_t *restart = ctl_show_get(answer, "needs_restart");
     fprintf(out, "applied within %.3f s; %llu keys are unchanged\n",
             ctl_show_number(answer, "seconds"), ctl_show_count(answer, "unchanged"));
@@ -216,7 +219,7 @@ void ctl_show_reload(FILE *out, size_t width, const json_t *answer)
                   COUNT(columns));
     if (json_array_size(restart) > 0) {
         fprintf(out, "\nthese need a restart:\n");
-        ctl_table_print(out, width, columns, COUNT(columns), restart);
+        ctl_table_print(out, width, columns, COUNT(columns) - 1, restart);
     }
 }
 

@@ -18,6 +18,24 @@ struct ip_address ip_address_from_v4(const void *bytes)
     return address;
 }
 
+bool ip_address_from_socket(struct ip_address *address_out, uint16_t *port_out,
+                            const struct sockaddr *socket)
+{
+    if (socket->sa_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const void *)socket;
+        *address_out = ip_address_from_v4(&v4->sin_addr);
+        *port_out = ntohs(v4->sin_port);
+        return true;
+    }
+    if (socket->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const void *)socket;
+        memcpy(address_out->bytes, &v6->sin6_addr, sizeof address_out->bytes);
+        *port_out = ntohs(v6->sin6_port);
+        return true;
+    }
+    return false;
+}
+
 bool ip_address_parse(struct ip_address *address_out, const char *text, size_t text_bytes)
 {
     char copy[IP_ADDRESS_TEXT_BYTES_MAX];

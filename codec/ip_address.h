@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct sockaddr;
+
 #define IP_ADDRESS_BYTES 16
 #define IP_ADDRESS_TEXT_BYTES_MAX 46 /* with its terminator */
 
@@ -22,6 +24,10 @@ struct ip_address {
 
 /* Of an IPv4 address's 4 bytes, in network order. */
 struct ip_address ip_address_from_v4(const void *bytes);
+
+/* Of the address of a socket. false: it has none, as that of a Unix socket; nothing is written. */
+bool ip_address_from_socket(struct ip_address *address_out, uint16_t *port_out,
+                            const struct sockaddr *socket);
 
 /* "192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1"; no zone, port or blanks. text need not be
  * terminated. */

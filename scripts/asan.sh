@@ -40,7 +40,7 @@ for source in tests/test_*.c tests/sim_core.c tests/sim_system.c; do
     extra=()
     case $source in
     tests/test_board_follower.c) extra=(tests/log_follower.c) ;;
-    tests/test_session*.c)
+    tests/test_session*.c | tests/test_roll_part.c)
         others=("$out"/objects/tests_session_double.c.o "$out/others.a" "$out/board.a")
         ;;
     tests/sim_core.c) extra=("$out"/objects/tests_sim_{clients,engine}.c.o) ;;

@@ -8,14 +8,12 @@
  * went wrong. main_close() takes down whatever has been set up, in the opposite order.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <jansson.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
@@ -26,9 +24,7 @@
 #include "codec/base/clock.h"
 #include "codec/base/standard_fds.h"
 #include "codec/base/units.h"
-#include "codec/base/version.h"
 #include "codec/nearest.h"
-#include "src/admin/admin.h"
 #include "src/admin/host.h"
 #include "src/admin/metrics.h"
 #include "src/announce.h"

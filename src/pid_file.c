@@ -68,6 +68,9 @@ static int pid_file_claim(const char *path, int *fd_out, char *error_out, size_t
     }
     long pid = pid_file_read(fd);
     if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno != EWOULDBLOCK) {
+            return pid_file_fail(-errno, path, "cannot be locked", error_out, error_bytes);
+        }
         snprintf(error_out, error_bytes,
                  "--pid-file: %s belongs to process %ld, which runs; end it, or name another file",
                  path, pid);

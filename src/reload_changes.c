@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "codec/base/check.h"
-#include "codec/base/units.h"
 #include "src/base/log.h"
 #include "src/config/options_value.h"
 

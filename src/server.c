@@ -2,16 +2,12 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "codec/base/check.h"
-#include "codec/base/clock.h"
 #include "codec/base/units.h"
 #include "codec/sbe_schema.h"
 #include "ring/board/counters_threads.h"

@@ -3,8 +3,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <arpa/inet.h>
 #include <cmocka.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "codec/ip_address.h"
 #include "tests/guard_page.h"
@@ -96,6 +98,27 @@ static void loopback_is_all_of_127_and_one_of_ipv6(void **state)
     }
 }
 
+static void a_socket_of_either_family_has_an_address_and_a_port(void **state)
+{
+    (void)state;
+    struct ip_address address;
+    uint16_t port;
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(8765)};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(443)};
+    struct sockaddr other = {.sa_family = AF_UNIX};
+    inet_pton(AF_INET, "192.0.2.1", &v4.sin_addr);
+    inet_pton(AF_INET6, "::ffff:192.0.2.1", &v6.sin6_addr);
+
+    assert_true(ip_address_from_socket(&address, &port, (const struct sockaddr *)&v4));
+    struct ip_address wanted = address_of("192.0.2.1");
+    assert_true(ip_address_equal(&address, &wanted));
+    assert_int_equal(port, 8765);
+    assert_true(ip_address_from_socket(&address, &port, (const struct sockaddr *)&v6));
+    assert_true(ip_address_equal(&address, &wanted));
+    assert_int_equal(port, 443);
+    assert_false(ip_address_from_socket(&address, &port, &other));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -103,6 +126,7 @@ int main(void)
         cmocka_unit_test(what_is_no_address_is_refused),
         cmocka_unit_test(nothing_is_read_behind_the_text),
         cmocka_unit_test(loopback_is_all_of_127_and_one_of_ipv6),
+        cmocka_unit_test(a_socket_of_either_family_has_an_address_and_a_port),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -838,7 +838,7 @@ static void the_example_has_every_key_with_its_default(void **state)
     struct options defaults = parsed(""), options = parsed("--config docs/ringcast.yaml");
     for (size_t i = 0; i < count; i++) { /* Texts that are equal become the same. */
         const char **text = (const char **)(void *)((char *)&options + table[i].offset);
-        if (table[i].kind == OPTION_TEXT && table[i].default_text != NULL) {
+        if (option_kind(&table[i]) == OPTION_TEXT && table[i].default_text != NULL) {
             assert_string_equal(*text, table[i].default_text);
             *text = *(const char **)(void *)((char *)&defaults + table[i].offset);
         }

@@ -1,7 +1,6 @@
 /* One connection: its words, its work, its numbers. */
 #include "ring/core/core_conn.h"
 
-#include <arpa/inet.h>
 #include <linux/tcp.h>
 #include <stdio.h>
 #include <string.h>
@@ -117,15 +116,8 @@ static void core_ask_source(const struct link *link, struct core_source *source_
     if (link->is_unix || getpeername(link->fd, (struct sockaddr *)&address, &address_bytes) < 0) {
         return;
     }
-    if (address.ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)&address;
-        source_out->address = ip_address_from_v4(&in->sin_addr);
-        source_out->port = ntohs(in->sin_port);
-    } else if (address.ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address;
-        memcpy(source_out->address.bytes, &in6->sin6_addr, IP_ADDRESS_BYTES);
-        source_out->port = ntohs(in6->sin6_port);
-    }
+    (void)ip_address_from_socket(&source_out->address, &source_out->port,
+                                 (const struct sockaddr *)&address);
 }
 
 /* Asked for at the accept and at the request, which come one behind the other. */

@@ -1,8 +1,6 @@
 #include "src/admin/admin_access.h"
 
-#include <arpa/inet.h>
 #include <inttypes.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -67,25 +65,6 @@ void admin_access_log_change(const struct admin_route *route, const struct admin
 
 /* ---- Who asks ---- */
 
-/* false: the connection has no address of the Internet. */
-static bool admin_access_address(const struct sockaddr *from, struct ip_address *address_out,
-                                 uint16_t *port_out)
-{
-    if (from->sa_family == AF_INET) {
-        const struct sockaddr_in *v4 = (const void *)from;
-        *address_out = ip_address_from_v4(&v4->sin_addr);
-        *port_out = ntohs(v4->sin_port);
-        return true;
-    }
-    if (from->sa_family == AF_INET6) {
-        const struct sockaddr_in6 *v6 = (const void *)from;
-        memcpy(address_out->bytes, &v6->sin6_addr, sizeof address_out->bytes);
-        *port_out = ntohs(v6->sin6_port);
-        return true;
-    }
-    return false;
-}
-
 /* Of the Unix socket: whether it is this server's user, or root. */
 static bool admin_access_is_owner(struct admin_page *page)
 {
@@ -111,7 +90,7 @@ static bool admin_access_is_loopback(struct admin_page *page)
     struct ip_address address;
     uint16_t port;
     if (info == NULL || info->client_addr == NULL ||
-        !admin_access_address(info->client_addr, &address, &port)) {
+        !ip_address_from_socket(&address, &port, info->client_addr)) {
         snprintf(page->client, sizeof page->client, "unknown");
         return false;
     }

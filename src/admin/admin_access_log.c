@@ -1,6 +1,5 @@
 #include "src/admin/admin_access_log.h"
 
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -50,13 +49,9 @@ static void admin_access_address(struct MHD_Connection *connection,
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     const struct sockaddr *from = info == NULL ? NULL : info->client_addr;
     struct ip_address address;
+    uint16_t port;
     text_out[0] = '\0';
-    if (from != NULL && from->sa_family == AF_INET) {
-        address = ip_address_from_v4(&((const struct sockaddr_in *)from)->sin_addr);
-        ip_address_format(&address, text_out);
-    } else if (from != NULL && from->sa_family == AF_INET6) {
-        memcpy(address.bytes, &((const struct sockaddr_in6 *)from)->sin6_addr,
-               sizeof address.bytes);
+    if (from != NULL && ip_address_from_socket(&address, &port, from)) {
         ip_address_format(&address, text_out);
     } else if (from != NULL && from->sa_family == AF_UNIX) {
         snprintf(text_out, IP_ADDRESS_TEXT_BYTES_MAX, "unix");

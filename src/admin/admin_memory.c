@@ -2,7 +2,6 @@
 
 #include <malloc.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "codec/base/check.h"
 #include "ring/board/frame_log_size.h"

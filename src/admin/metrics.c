@@ -1,7 +1,6 @@
 #include "src/admin/metrics.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>

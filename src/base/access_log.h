@@ -14,7 +14,6 @@
 #ifndef RINGCAST_SRC_ACCESS_LOG_H
 #define RINGCAST_SRC_ACCESS_LOG_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

@@ -293,8 +293,8 @@ static bool log_writer_is_only_late(const struct log_writer *writer)
 {
     struct log_writer_head head;
     log_writer_copy_out(writer, writer->tail, &head, sizeof head);
-    struct pollfd writable = {.fd = head.fd == LOG_WRITER_FILE ? writer->file : head.fd,
-                              .events = POLLOUT};
+    int file = writer->next_file >= 0 ? writer->next_file : writer->file;
+    struct pollfd writable = {.fd = head.fd == LOG_WRITER_FILE ? file : head.fd, .events = POLLOUT};
     return poll(&writable, 1, 0) > 0;
 }
 

@@ -11,7 +11,6 @@
 
 #include "codec/base/check.h"
 #include "codec/base/clock.h"
-#include "codec/base/units.h"
 #include "ring/core/core_waker.h"
 
 #define COMMAND_BEGIN_SECONDS 2

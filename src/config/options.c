@@ -1,7 +1,6 @@
 #include "src/config/options.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>

@@ -1,6 +1,5 @@
 #include "src/config/options_json.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "codec/base/check.h"

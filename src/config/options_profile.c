@@ -1,6 +1,5 @@
 #include "src/config/options_profile.h"
 
-#include <string.h>
 #include <strings.h>
 
 #include "codec/base/check.h"

@@ -4,10 +4,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "codec/base/clock.h"
-#include "codec/base/version.h"
 #include "src/base/log.h"
 #include "src/market/publisher.h"
 #include "src/market/recoder.h"

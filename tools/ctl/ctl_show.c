@@ -1,6 +1,5 @@
 #include "tools/ctl/ctl_show.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 

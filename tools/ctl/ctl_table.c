@@ -1,6 +1,5 @@
 #include "tools/ctl/ctl_table.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,6 @@
 #include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "codec/base/standard_fds.h"
 #include "tools/ctl/ctl_options.h"

@@ -88,6 +88,11 @@ void core_close(struct core *self, uint32_t conn, uint16_t code, const char *rea
     self->is_closing[conn] = true;
 }
 
+bool core_is_open(struct core *self, uint32_t conn)
+{
+    return !self->is_closing[conn];
+}
+
 /* What the core does first in a turn: a connection ends in no other place. */
 static void bury(void)
 {

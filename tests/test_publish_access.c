@@ -306,6 +306,105 @@ static void a_server_without_tokens_needs_none(void **state)
     admission->drop_grant(admission->context, &grant);
 }
 
+/* ---- A policy that replaces another ---- */
+
+/* Takes over these tokens, NULL: none is needed; what was there before is freed. */
+static void replace(const char *list)
+{
+    char path[64] = "";
+    char error[512] = "";
+    struct keyed_hash hash = {{1, 2}};
+    struct access *next = NULL;
+    int fd = list == NULL ? -1 : file_of(list, path);
+    uint64_t revision = admission->revision;
+    struct access_options options = {.enable_auth = list != NULL,
+                                     .tokens_file = list == NULL ? NULL : path};
+    if (access_renew(&next, access_made, &options, &hash, error, sizeof error) != 0) {
+        fail_msg("%s", error);
+    }
+    publish_access_poll(publish); /* Nothing is offered yet. */
+    assert_int_equal(admission->revision, revision);
+    publish_access_offer(publish, next);
+    assert_false(publish_access_has_taken(publish, next));
+    publish_access_poll(publish);
+    assert_true(publish_access_has_taken(publish, next));
+    assert_int_equal(admission->revision, revision + 1);
+    assert_int_equal(admission->needs_token, list != NULL);
+    access_destroy(access_made);
+    access_made = next;
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
+static int judge_again(const struct feed_grant *grant)
+{
+    const char *fault = NULL;
+    return admission->judge(admission->context, grant, &fault);
+}
+
+#define WRITER_ONLY(scope) "{\"tokens\":[{\"name\":\"writer\",\"token\":\"" WRITER "\"" scope "}]}"
+
+/* S46: a reload; AddressSanitizer sees what still refers to a policy that is gone. */
+static void a_producer_has_the_scope_of_the_policy_that_was_taken(void **state)
+{
+    (void)state;
+    struct feed_grant grant = {0};
+    make();
+    assert_int_equal(admit_at(WRITER, NOW_NS, &grant), 0);
+    replace(tokens);
+    assert_int_equal(judge_again(&grant), 0);
+    assert_true(may(&grant, "ANY", MD_TRADE));
+    replace(WRITER_ONLY(",\"publish\":{\"symbols\":[\"A\"]}"));
+    assert_int_equal(judge_again(&grant), 1);
+    assert_int_equal(judge_again(&grant), 0);
+    assert_true(may(&grant, "A", MD_TRADE));
+    assert_false(may(&grant, "ANY", MD_TRADE));
+    admission->drop_grant(admission->context, &grant);
+}
+
+/* S46: whether its token is gone, or may only read now */
+static void a_producer_that_is_revoked_refers_to_no_policy(void **state)
+{
+    (void)state;
+    const char *const lists[] = {WRITER_ONLY(""),
+                                 "{\"tokens\":[{\"name\":\"a\",\"token\":\"" DESK "\"}]}"};
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        struct feed_grant grant = {0};
+        make();
+        assert_int_equal(admit_at(WRITER, NOW_NS, &grant), 0);
+        replace(lists[i]);
+        for (int again = 0; again < 3; again++) {
+            assert_int_equal(judge_again(&grant), -EACCES);
+            assert_false(may(&grant, "ANY", MD_TRADE));
+            replace(tokens); /* It came back too late. */
+        }
+        admission->drop_grant(admission->context, &grant);
+        tear_down(NULL);
+    }
+}
+
+/* S46: enable_auth off, and on again */
+static void a_grant_does_not_outlive_the_need_for_tokens(void **state)
+{
+    (void)state;
+    struct feed_grant grant = {0};
+    make();
+    assert_int_equal(
+        admit_at(
+            jwt_of(60, ",\"aud\":\"ringcast\",\"ringcast\":{\"publish\":{\"symbols\":[\"A\"]}}"),
+            NOW_NS, &grant),
+        0);
+    assert_false(may(&grant, "ANY", MD_TRADE));
+    replace(NULL);
+    assert_int_equal(judge_again(&grant), 1);
+    assert_true(may(&grant, "ANY", MD_TRADE));
+    replace(tokens);
+    assert_int_equal(judge_again(&grant), -EACCES);
+    assert_false(may(&grant, "A", MD_TRADE));
+    admission->drop_grant(admission->context, &grant);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -319,6 +418,9 @@ int main(void)
         cmocka_unit_test_teardown(a_poll_checks_so_many_signatures_and_the_next_goes_on, tear_down),
         cmocka_unit_test_teardown(a_signature_goes_on_with_the_next_key, tear_down),
         cmocka_unit_test_teardown(a_server_without_tokens_needs_none, tear_down),
+        cmocka_unit_test_teardown(a_producer_has_the_scope_of_the_policy_that_was_taken, tear_down),
+        cmocka_unit_test_teardown(a_producer_that_is_revoked_refers_to_no_policy, tear_down),
+        cmocka_unit_test_teardown(a_grant_does_not_outlive_the_need_for_tokens, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

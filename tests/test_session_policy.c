@@ -227,6 +227,20 @@ static void an_address_that_is_denied_is_closed(void **state)
     leave();
 }
 
+/* One that reads nothing keeps its Close frame waiting, and several reloads may come meanwhile. */
+static void one_that_is_closed_already_is_not_closed_again(void **state)
+{
+    (void)state;
+    open_with(DESK);
+    core_close(core, CONN, 4111, "rate;limit=messages");
+    replace_policy(TOKENS(TOKEN("other", "")), "203.0.113.0/24");
+    replace_policy(TOKENS(TOKEN("desk", "")), "203.0.113.0/24");
+    assert_int_equal(core->close_code, 4111);
+    assert_int_equal(counter_get(&counters.closed_token), 0);
+    assert_null(strstr(core->line, "4003"));
+    leave();
+}
+
 static void what_is_opening_is_judged_when_it_opens(void **state)
 {
     (void)state;
@@ -248,6 +262,7 @@ int main(void)
         POLICY_TEST(a_message_in_progress_is_answered_first),
         POLICY_TEST(tokens_may_begin_and_cease_to_be_needed),
         POLICY_TEST(an_address_that_is_denied_is_closed),
+        POLICY_TEST(one_that_is_closed_already_is_not_closed_again),
         POLICY_TEST(what_is_opening_is_judged_when_it_opens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -181,6 +181,8 @@ bool core_is_held(struct core *core, uint32_t conn);
 
 /* Sends Close (after what is queued); the conn gets nothing more. reason: readable by a program. */
 void core_close(struct core *core, uint32_t conn, uint16_t code, const char *reason);
+/* It is open, and nothing has ended it yet. */
+bool core_is_open(struct core *core, uint32_t conn);
 
 /* A subscription to one channel. */
 struct core_subscription {

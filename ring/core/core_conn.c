@@ -52,6 +52,11 @@ void core_close(struct core *core, uint32_t index, uint16_t code, const char *re
     link_close(&core->links, core_link(core, index), code, reason, "closed by the server");
 }
 
+bool core_is_open(struct core *core, uint32_t index)
+{
+    return core_is_streaming(core, index);
+}
+
 /* ---- Limits ---- */
 
 void core_set_limits(struct core *core, const struct core_limits *limits)

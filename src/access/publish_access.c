@@ -141,6 +141,9 @@ static void publish_access_judge_one(struct publish_access *publish, struct publ
     kept->is_other = kept->is_other || is_open || change != ACCESS_KEPT;
     kept->is_revoked = !is_open && (change == ACCESS_REVOKED || change == ACCESS_MISSING ||
                                     kept->granted.scope->publish == NULL);
+    if (kept->is_revoked) { /* Later policies do not judge it, and this one will be freed. */
+        access_drop_grant(&kept->granted);
+    }
 }
 
 void publish_access_poll(void *context)

@@ -125,8 +125,9 @@ static void session_policy_judge(struct sessions *sessions, struct core *core, u
     }
 }
 
-/* Of a connection that is not open yet only what the policy before granted must change now. */
-static void session_policy_judge_opening(struct sessions *sessions, uint32_t conn)
+/* Of a connection that is not open yet, or ends already, only what the policy before granted must
+ * change now. */
+static void session_policy_judge_grant(struct sessions *sessions, uint32_t conn)
 {
     struct session_client *entry = &sessions->clients[conn];
     if (entry->kept != NULL) {
@@ -175,8 +176,8 @@ bool session_policy_take(void *context, struct core *core, uint64_t now_ns)
             return false;
         }
         core_spend(core, 1);
-        if (session_of(sessions, policy->next)->number == 0) {
-            session_policy_judge_opening(sessions, policy->next);
+        if (session_of(sessions, policy->next)->number == 0 || !core_is_open(core, policy->next)) {
+            session_policy_judge_grant(sessions, policy->next);
             continue;
         }
         session_policy_judge(sessions, core, policy->next, now_ns);

@@ -18,7 +18,7 @@
 #define DESK "Authorization: Bearer desk-token-0123456789\r\n"
 #define TOKEN(name, scope)                                                                         \
     "{\"name\":\"" name "\",\"token\":\"" name "-token-0123456789\"" scope "}"
-#define ASK_BOTH \
+#define ASK_BOTH                                                                                   \
     "{\"type\":\"SUBSCRIBE\",\"data\":{\"symbols\":[\"A\",\"B\"],\"data_types\":[\"quote\"]}}"
 #define TOKENS(list) "{\"tokens\":[" list "]}"
 

@@ -207,11 +207,10 @@ void ctl_show_drain(FILE *out, size_t width, const json_t *answer)
 
 void ctl_show_reload(FILE *out, size_t width, const json_t *answer)
 {
-    static const struct ctl_column columns[] = {
-        {"key", "key", false, true},
-        {"from", "from", false, true},
-        {"to", "to", false, true},
-        {"content", "content", false, true}};
+    static const struct ctl_column columns[] = {{"key", "key", false, true},
+                                                {"from", "from", false, true},
+                                                {"to", "to", false, true},
+                                                {"content", "content", false, true}};
     const json_t *restart = ctl_show_get(answer, "needs_restart");
     fprintf(out, "applied within %.3f s; %llu keys are unchanged\n",
             ctl_show_number(answer, "seconds"), ctl_show_count(answer, "unchanged"));

@@ -83,7 +83,8 @@ class Page:
         self.said = ""  # by the commands of the last block; None: they were not run
         self.environment = clean_environment({
             "PATH": f"{folder}/bin:{BIN_DIR.resolve()}:/usr/bin:{os.environ['PATH']}",
-            "PYTHONUNBUFFERED": "1", "NODE_PATH": "/usr/share/nodejs"})
+            "PYTHONUNBUFFERED": "1", "NODE_PATH": "/usr/share/nodejs",
+            "RINGCAST_DUMP_DIR": str(folder)})  # Nothing is left in /tmp.
         self.furnish()
 
     def furnish(self):

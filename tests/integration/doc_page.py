@@ -29,7 +29,7 @@ SERVER = re.compile(r"(?:(?:my-ticks|python3 \w+\.py) \| )?(?:taskset -c \d+ )?(
 READY = re.compile(rf"{READY_LINE.pattern}|ringcast-echo: listening on ")
 ENDLESS = re.compile(r"(?:zig-out/bin/)?(?:ringcast-tap (?!.*--(?:count|duration) )|"
                      r"ringcast stat(?!.* (?:\d+ \d+|--total|--list|--help))|"
-                     r"(?:node )?examples/(?!curl)|python3 block)", re.S)
+                     r"(?:node )?examples/(?!curl)|python3 block|tail -f )", re.S)
 CORES = re.compile(r"(?:--cores|(taskset) -c) (\d+)")  # how many; from 0
 A_WHILE = 0.3
 AFTER_CTRL_C = (0, 130, -signal.SIGINT)
@@ -83,7 +83,8 @@ class Page:
         self.said = ""  # by the commands of the last block; None: they were not run
         self.environment = clean_environment({
             "PATH": f"{folder}/bin:{BIN_DIR.resolve()}:/usr/bin:{os.environ['PATH']}",
-            "PYTHONUNBUFFERED": "1", "NODE_PATH": "/usr/share/nodejs"})
+            "PYTHONUNBUFFERED": "1", "NODE_PATH": "/usr/share/nodejs",
+            "RINGCAST_DUMP_DIR": str(folder)})  # Nothing is left in /tmp.
         self.furnish()
 
     def furnish(self):

@@ -24,8 +24,17 @@ class Idle(MarketTestCase):
             first = i * EACH % SYMBOLS
             clients[-1].subscribe(symbols[first:first + EACH], ["quote"])
         clients[-1].next_message(("HEARTBEAT",))
+        self.assertEqual(server.stats()["connections"]["subscriptions"], CLIENTS * EACH)
+        # Others on a busy machine add turns for a while; a fault adds them always.
+        for left in (2, 1, 0):
+            try:
+                return self.check_window(server)
+            except AssertionError:
+                if left == 0:
+                    raise
+
+    def check_window(self, server):
         before = server.stats()
-        self.assertEqual(before["connections"]["subscriptions"], CLIENTS * EACH)
         wait_until(lambda: server.stats()["uptime_seconds"] > before["uptime_seconds"] + SECONDS, 60, step=0.5)
         after = server.stats()
 

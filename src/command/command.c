@@ -162,7 +162,7 @@ int commands_call(struct commands *commands, struct command *command)
         }
     }
     pthread_mutex_unlock(&commands->lock);
-    if (error < 0 && command->drop != NULL && !is_left) {
+    if (error < 0 && !is_left && command->drop != NULL) {
         command->drop(command->context);
     }
     return error;

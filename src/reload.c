@@ -242,14 +242,33 @@ static struct reload_call reload_call_of(struct reload *reload)
     return (struct reload_call){.command = {.step = reload_step}, .reload = reload};
 }
 
+static void reload_drop(void *context)
+{
+    struct reload_call *call = context;
+    json_decref(call->answer);
+    free(call);
+}
+
 int reload_run(void *context, json_t **answer_out)
 {
     struct server *server = context;
-    struct reload_call call = reload_call_of(server->reload);
-    call.command.context = &call;
-    int error = commands_call(server->commands, &call.command);
-    *answer_out = error == 0 ? call.answer : NULL;
-    return error == 0 ? call.error : error;
+    struct reload_call *call = malloc(sizeof *call);
+    assert_always(server->reload != NULL);
+    *answer_out = NULL;
+    if (call == NULL) {
+        return -ENOMEM;
+    }
+    *call = reload_call_of(server->reload);
+    call->command.context = call;
+    call->command.drop = reload_drop;
+    int error = commands_call(server->commands, &call->command);
+    if (error < 0) {
+        return error; /* The call is dropped. */
+    }
+    error = call->error;
+    *answer_out = json_incref(call->answer);
+    reload_drop(call);
+    return error;
 }
 
 static void reload_submit(struct server *server)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "codec/base/check.h"
+#include "codec/base/list.h"
 #include "src/base/quality.h"
 #include "src/server.h"
 
@@ -26,19 +27,48 @@ static void server_roll_begin(const struct server *server, struct roll_command *
     }
 }
 
+/* A round that an operator asked for. */
+struct server_roll_call {
+    struct roll_command round;
+    struct roll roll;
+};
+
+static void server_roll_drop(void *context)
+{
+    struct server_roll_call *call = container_of(context, struct server_roll_call, round);
+    free(call->roll.rows);
+    free(call->roll.channels);
+    free(call->roll.picked);
+    free(call);
+}
+
 int server_roll_run(void *context, struct roll *roll)
 {
     struct server *server = context;
-    struct roll_command round;
+    struct server_roll_call *call = malloc(sizeof *call);
+    assert_always(roll->round != ROLL_SAMPLE);
+    if (call == NULL) {
+        return -ENOMEM;
+    }
     if (roll->round == ROLL_LIST) {
         roll->capacity = atomic_load(&server->conn_count) + SERVER_ROLL_SPARE;
         roll->rows = calloc(roll->capacity, sizeof *roll->rows);
         if (roll->rows == NULL) {
+            free(call);
             return -ENOMEM;
         }
     }
-    server_roll_begin(server, &round, roll);
-    return commands_call(server->commands, &round.command);
+    call->roll = *roll;
+    server_roll_begin(server, &call->round, &call->roll);
+    call->round.command.drop = server_roll_drop;
+    int error = commands_call(server->commands, &call->round.command);
+    if (error < 0) { /* The arrays are dropped with the call. */
+        *roll = (struct roll){.rows = NULL};
+    } else {
+        *roll = call->roll;
+        free(call);
+    }
+    return error;
 }
 
 void server_roll_tick(struct server *server, uint64_t now_ns)

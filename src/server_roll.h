@@ -4,7 +4,7 @@
  *
  * Owner    main.
  * Threads  server_roll_run: any but main. server_roll_tick: main.
- * Memory   The mails of the samples; those of a round are on the caller's stack.
+ * Memory   The mails of the samples, and those of a round while it goes on.
  * Errors   As of struct roll_desk.
  */
 #ifndef RINGCAST_SRC_SERVER_ROLL_H

@@ -1,5 +1,6 @@
 #include "src/admin/admin_memory.h"
 
+#include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
 
@@ -22,6 +23,7 @@ extern int mallctl(const char *name, void *old, size_t *old_bytes, void *new, si
 /* The command that lets main and each core hand back the cache of its thread, and each core the
  * memory of its idle pools. */
 struct admin_memory_flush {
+    struct command command;
     struct core_mail mails[COUNTERS_CORES_MAX];
     bool has_begun;
     bool are_posted;
@@ -52,14 +54,23 @@ static bool admin_memory_flush_step(void *context, struct commands *commands, ui
 
 void admin_memory_purge(struct admin_page *page)
 {
-    struct admin_memory_flush flush = {0};
-    for (uint32_t i = 0; i < COUNTERS_CORES_MAX; i++) {
-        flush.mails[i].work = admin_memory_flush_core;
-    }
-    uint64_t before_bytes = memory_resident_bytes();
-    if (!admin_page_command(page, admin_memory_flush_step, &flush)) {
+    struct admin_memory_flush *flush = calloc(1, sizeof *flush);
+    if (flush == NULL) {
+        admin_page_refuse(page, -ENOMEM);
         return;
     }
+    flush->command =
+        (struct command){.step = admin_memory_flush_step, .context = flush, .drop = free};
+    for (uint32_t i = 0; i < COUNTERS_CORES_MAX; i++) {
+        flush->mails[i].work = admin_memory_flush_core;
+    }
+    uint64_t before_bytes = memory_resident_bytes();
+    int error = commands_call(page->sources->commands, &flush->command);
+    if (error < 0) {
+        admin_page_refuse(page, error);
+        return;
+    }
+    free(flush);
     (void)memory_purge();
     uint64_t after_bytes = memory_resident_bytes();
     uint64_t freed_bytes = before_bytes > after_bytes ? before_bytes - after_bytes : 0;

@@ -207,6 +207,7 @@ void admin_roll_end(struct roll *roll)
 {
     free(roll->picked);
     free(roll->rows);
+    free(roll->channels);
 }
 
 /* ---- As JSON ---- */

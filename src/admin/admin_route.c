@@ -75,6 +75,7 @@ void admin_page_refuse(struct admin_page *page, int error)
 bool admin_page_command(struct admin_page *page, command_step *step, void *context)
 {
     struct command command = {.step = step, .context = context};
+    assert_always(page->sources->commands != NULL);
     int error = commands_call(page->sources->commands, &command);
     if (error < 0) {
         admin_page_refuse(page, error);

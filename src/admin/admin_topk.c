@@ -1,5 +1,8 @@
 #include "src/admin/admin_topk.h"
 
+#include <errno.h>
+#include <stdlib.h>
+
 #include "codec/base/check.h"
 #include "codec/md.h"
 #include "src/admin/admin_roll.h"
@@ -13,7 +16,7 @@
 
 struct admin_topk {
     uint32_t count;
-    struct roll_channel channels[ADMIN_TOPK_MAX]; /* the most frames first */
+    struct roll_channel *channels; /* ADMIN_TOPK_MAX, the most frames first */
     float rates[ADMIN_TOPK_MAX];
 };
 
@@ -82,6 +85,11 @@ void admin_topk(struct admin_page *page)
     uint64_t k;
     if (!admin_roll_takes(page, names) ||
         !admin_page_number(page, "k", 1, ADMIN_TOPK_MAX, ADMIN_TOPK, &k)) {
+        return;
+    }
+    top.channels = calloc(ADMIN_TOPK_MAX, sizeof *top.channels);
+    if (top.channels == NULL) {
+        admin_page_refuse(page, -ENOMEM);
         return;
     }
     struct admin_roll_filter all = {.encoding = -1};

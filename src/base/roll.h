@@ -7,8 +7,8 @@
  *
  * Owner    The caller of a round (struct roll_desk), until it has returned.
  * Threads  During a round: the cores. Each writes rows of its own, whose numbers come from count.
- * Memory   The rows are the caller's, to be freed. Clients that come while there is no row left are
- *          not listed.
+ * Memory   The arrays are the caller's, malloc'ed; after an error the roll is empty, since a core
+ *          may still have them. Clients that come while there is no row left are not listed.
  */
 #ifndef RINGCAST_SRC_ROLL_H
 #define RINGCAST_SRC_ROLL_H

@@ -14,6 +14,7 @@
 #include "ring/core/core_waker.h"
 
 #define COMMAND_BEGIN_SECONDS 2
+#define COMMAND_END_SECONDS 5
 
 struct commands {
     pthread_mutex_t lock;
@@ -84,6 +85,7 @@ static void commands_append(struct commands *commands, struct command *command)
     command->next = NULL;
     command->has_begun = false;
     command->is_done = false;
+    command->is_left = false;
     *commands->last = command;
     commands->last = &command->next;
 }
@@ -102,12 +104,18 @@ static void commands_remove(struct commands *commands, struct command *command)
     }
 }
 
-/* With the lock. false: main has not begun it in time. */
-static bool commands_await_begin(struct commands *commands, const struct command *command)
+static struct timespec commands_after(int seconds)
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += COMMAND_BEGIN_SECONDS;
+    until.tv_sec += seconds;
+    return until;
+}
+
+/* With the lock. false: main has not begun it in time. */
+static bool commands_await_begin(struct commands *commands, const struct command *command)
+{
+    struct timespec until = commands_after(COMMAND_BEGIN_SECONDS);
     int error = 0;
     while (!command->has_begun && !command->is_done && !commands->is_closed && error == 0) {
         error = pthread_cond_timedwait(&commands->changed, &commands->lock, &until);
@@ -115,29 +123,47 @@ static bool commands_await_begin(struct commands *commands, const struct command
     return command->has_begun || command->is_done || commands->is_closed;
 }
 
-int commands_call(struct commands *commands, struct command *command)
+/* With the lock; main has begun it. */
+static int commands_await_end(struct commands *commands, struct command *command)
 {
+    struct timespec until = commands_after(COMMAND_END_SECONDS);
     int error = 0;
-    assert_always(command->step != NULL);
-    pthread_mutex_lock(&commands->lock);
+    while (!command->is_done && !commands->is_closed && error == 0) {
+        error = command->drop == NULL
+                    ? pthread_cond_wait(&commands->changed, &commands->lock)
+                    : pthread_cond_timedwait(&commands->changed, &commands->lock, &until);
+    }
+    if (command->is_done) {
+        return 0;
+    }
     if (commands->is_closed) {
-        pthread_mutex_unlock(&commands->lock);
         return -ESHUTDOWN;
     }
-    commands_append(commands, command);
-    (void)eventfd_write(commands->fd, 1); /* Only a counter that runs over could refuse. */
-    if (!commands_await_begin(commands, command)) {
-        commands_remove(commands, command);
-        error = -ETIMEDOUT;
-    }
-    while (error == 0 && !command->is_done) {
-        if (commands->is_closed) {
-            error = -ESHUTDOWN;
+    command->is_left = true;
+    return -ETIMEDOUT;
+}
+
+int commands_call(struct commands *commands, struct command *command)
+{
+    int error = -ESHUTDOWN;
+    bool is_left = false;
+    assert_always(command->step != NULL);
+    pthread_mutex_lock(&commands->lock);
+    if (!commands->is_closed) {
+        commands_append(commands, command);
+        (void)eventfd_write(commands->fd, 1); /* Only a counter that runs over could refuse. */
+        if (commands_await_begin(commands, command)) {
+            error = commands_await_end(commands, command);
+            is_left = command->is_left;
         } else {
-            pthread_cond_wait(&commands->changed, &commands->lock);
+            commands_remove(commands, command);
+            error = -ETIMEDOUT;
         }
     }
     pthread_mutex_unlock(&commands->lock);
+    if (error < 0 && !is_left && command->drop != NULL) {
+        command->drop(command->context);
+    }
     return error;
 }
 
@@ -172,20 +198,30 @@ bool commands_read(struct commands *commands, uint64_t now_ns)
     pthread_mutex_lock(&commands->lock);
     commands_remove(commands, command);
     command->is_done = true;
+    bool is_left = command->is_left; /* Otherwise it is its caller's from now on. */
     bool has_more = commands->first != NULL;
     pthread_cond_broadcast(&commands->changed);
     pthread_mutex_unlock(&commands->lock);
+    if (is_left) {
+        command->drop(command->context);
+    }
     return has_more;
 }
 
 void commands_close(struct commands *commands)
 {
     pthread_mutex_lock(&commands->lock);
+    struct command *first = commands->first; /* The others have not begun: somebody waits. */
+    bool is_left = first != NULL && first->is_left;
     commands->is_closed = true;
     commands->first = NULL;
     commands->last = &commands->first;
     pthread_cond_broadcast(&commands->changed);
     pthread_mutex_unlock(&commands->lock);
+    if (is_left) {
+        assert_always(first->has_begun);
+        first->drop(first->context);
+    }
 }
 
 uint32_t commands_core_count(const struct commands *commands)

@@ -7,7 +7,7 @@
  *
  * Owner    main creates the commands before the admin server, and destroys them after it.
  * Threads  commands_call: any but main. commands_read, commands_post, commands_close: main.
- * Memory   The commands and their mails are the callers'.
+ * Memory   The commands and their mails are the callers', but for those with drop.
  * Errors   Negative errno values, as below.
  */
 #ifndef RINGCAST_SRC_COMMAND_H
@@ -27,9 +27,13 @@ typedef bool command_step(void *context, struct commands *commands, uint64_t now
 struct command {
     command_step *step;
     void *context;
+    /* Frees the context, which has the command in it: for those that wait for cores. NULL: both are
+     * the caller's. */
+    void (*drop)(void *context);
     struct command *next; /* the commands' own, as are the others */
     bool has_begun;
     bool is_done;
+    bool is_left; /* Nobody waits for it any more. */
 };
 
 /* error_out: what went wrong and what to do. */
@@ -39,8 +43,9 @@ void commands_destroy(struct commands *commands);
 /* The cores that commands_post knows; before any command. */
 void commands_set_cores(struct commands *commands, struct core *const *cores, uint32_t count);
 
-/* Waits until main has carried it out. -ETIMEDOUT: main did not begin within 2 s. -ESHUTDOWN: the
- * server ends. Then the command is not carried out, or not to its end, and is the caller's again.
+/* Waits until main has carried it out; then it is the caller's again. -ETIMEDOUT: main did not
+ * begin within 2 s, or, with drop, the cores did not do their part within 5 s more. -ESHUTDOWN: the
+ * server ends. After an error a command with drop is dropped, by main if the cores still have it.
  */
 int commands_call(struct commands *commands, struct command *command);
 /* main's own: it does not wait. The command lives until it is done (command->is_done). */

@@ -3,6 +3,7 @@ import json
 import unittest
 
 from clients import HealthyClient, RawClient
+from ptrace import StoppedThread
 from server import Server, ServerTestCase, run, wait_until
 
 JEMALLOC_KEYS = {"name", "allocated_bytes", "active_bytes", "metadata_bytes", "resident_bytes",
@@ -108,6 +109,20 @@ class Cores(unittest.TestCase):
                     return False
                 self.assertTrue(wait_until(asks))
                 self.assertTrue(set(answers) <= {200, 503}, answers)
+            self.assertEqual(server.wait(), 0)
+
+    def test_a_core_that_stands_still_keeps_no_probe_waiting(self):
+        """S54, S100: what needs the cores is given up, and is done when the core goes on."""
+        with Server("--watchdog-seconds", "1") as server:
+            with StoppedThread(server.pid, "core-0") as core:
+                core.stop()
+                status, _, body = server.admin("/admin/gc", "POST")
+                self.assertEqual((status, json.loads(body)["error"]),
+                                 (503, "the server is busy; try again in a moment"))
+                self.assertEqual(json.loads(server.admin("/health")[2])["status"], "stalled")
+                core.go_on()
+                self.assertTrue(wait_until(lambda: server.admin("/admin/gc", "POST")[0] == 200))
+            server.signal(15)
             self.assertEqual(server.wait(), 0)
 
 

@@ -179,7 +179,9 @@ static const char *admin_access_cross_site(const struct admin_access *access,
 static bool admin_access_fail(struct admin_access *access, const struct admin_route *route,
                               struct admin_page *page, bool has_token, bool is_forwarded)
 {
-    const char *text = "only this host may use it; --admin-token-file permits other hosts";
+    const char *text = has_token
+                           ? "this server has no admin token; a program of its host needs none"
+                           : "only this host may use it; --admin-token-file permits other hosts";
     if (access->tokens->count > 0 || access->read_tokens->count > 0) {
         text = "send Authorization: Bearer and the admin token";
     } else if (is_forwarded) {

@@ -43,7 +43,6 @@
 #include "src/server_dump.h"
 #include "src/server_guard.h"
 #include "src/server_log.h"
-#include "src/server_pid_file.h"
 #include "src/server_record.h"
 #include "src/server_roll.h"
 #include "src/signals.h"

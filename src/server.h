@@ -98,6 +98,7 @@ struct server {
     uint64_t signal_ns; /* when the first signal came that ends it; 0: none has */
     struct drain_request drain;
     bool has_commands; /* that wait for main */
+    bool has_crowd;    /* of lines for the log */
 };
 
 typedef int server_step(struct server *server);

@@ -43,7 +43,6 @@
 #include "src/server_dump.h"
 #include "src/server_guard.h"
 #include "src/server_log.h"
-#include "src/server_pid_file.h"
 #include "src/server_record.h"
 #include "src/server_roll.h"
 #include "src/signals.h"
@@ -54,6 +53,9 @@
 #define MAIN_DRAIN_INTERVAL_MS 100 /* how often the log is written */
 #define MAIN_START_INTERVAL_MS 1
 #define MAIN_COMMAND_INTERVAL_MS 1 /* between two steps of a command */
+/* So many lines at once come from a crowd, which would fill the log's rings within an interval. */
+#define MAIN_CROWD_LINES 64
+#define MAIN_CROWD_INTERVAL_MS 10
 #define MAIN_STOP_INTERVAL_MS 10
 #define MAIN_STOP_NS (2 * NS_PER_SECOND)
 #define MAIN_STOP_STEP_NS (100 * NS_PER_MS) /* more from one look to the next is not counted */
@@ -281,6 +283,14 @@ static int main_run_steps(struct server *server, server_step *const *steps)
 
 /* ---- Running ---- */
 
+static int main_timeout_ms(const struct server *server, int timeout_ms)
+{
+    int most_ms = server->has_commands ? MAIN_COMMAND_INTERVAL_MS
+                  : server->has_crowd  ? MAIN_CROWD_INTERVAL_MS
+                                       : timeout_ms;
+    return most_ms < timeout_ms ? most_ms : timeout_ms;
+}
+
 /* Waits for a signal or a command at most timeout_ms; the log is written meanwhile. Returns whether
  * a signal came that ends the program. */
 static bool main_wait(struct server *server, int timeout_ms)
@@ -288,10 +298,9 @@ static bool main_wait(struct server *server, int timeout_ms)
     assert_always(server->signal_fd >= 0);
     struct pollfd fds[] = {{.fd = server->signal_fd, .events = POLLIN},
                            {.fd = commands_fd(server->commands), .events = POLLIN}};
-    bool is_short = server->has_commands && timeout_ms > MAIN_COMMAND_INTERVAL_MS;
-    (void)poll(fds, 2, is_short ? MAIN_COMMAND_INTERVAL_MS : timeout_ms);
+    (void)poll(fds, 2, main_timeout_ms(server, timeout_ms));
     main_count_turn(server);
-    log_drain();
+    server->has_crowd = log_drain() >= MAIN_CROWD_LINES;
     server->has_commands = commands_read(server->commands, clock_ns(CLOCK_MONOTONIC));
     reload_go_on(server);
     struct signalfd_siginfo info;

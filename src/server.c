@@ -40,6 +40,7 @@
 #define SERVER_ADMIN_FDS 3  /* of libmicrohttpd, for each further socket of the admin server */
 #define SERVER_RECORD_FDS 2 /* a file of the recording, and the directory while it is listed */
 #define SERVER_ERROR_BYTES_MAX 512
+#define SERVER_PATH_ERROR_BYTES_MAX 4608 /* a path may have 4095 */
 
 static_assert(OPTIONS_CORES_MAX == COUNTERS_CORES_MAX, "each core has counters");
 static_assert(OPTIONS_CONNECTIONS_MAX <= CORE_CLAIMS_COUNT_MAX, "all may have one encoding");
@@ -403,6 +404,16 @@ int server_create_commands(struct server *server)
     }
     commands_set_cores(server->commands, server->cores, server->core_count);
     return 0;
+}
+
+int server_write_pid_file(struct server *server)
+{
+    char text[SERVER_PATH_ERROR_BYTES_MAX];
+    if (server->options.pid_file_path == NULL) {
+        return 0;
+    }
+    int error = pid_file_open(&server->pid_file, server->options.pid_file_path, text, sizeof text);
+    return error < 0 ? server_refuse(server, error, text) : 0;
 }
 
 static void *server_run_thread(void *argument)

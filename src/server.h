@@ -42,7 +42,8 @@ struct server_thread {
 };
 
 struct server {
-    struct options options;            /* those that hold now */
+    /* Those that hold now. A reload writes the live ones, which main alone reads. */
+    struct options options;
     const struct options_input *input; /* what they were read from, for a reload */
     uint64_t epoch_number;
     char epoch[17];   /* the same as text */
@@ -97,6 +98,7 @@ struct server {
     uint64_t signal_ns; /* when the first signal came that ends it; 0: none has */
     struct drain_request drain;
     bool has_commands; /* that wait for main */
+    bool has_crowd;    /* of lines for the log */
 };
 
 typedef int server_step(struct server *server);
@@ -118,6 +120,9 @@ server_step server_measure_sends; /* Before the listeners: nobody waits for it. 
 server_step server_open_sockets;
 server_step server_create_cores;
 server_step server_create_commands;
+/* After the listeners, and after main has blocked the signals that end it: none of them then leaves
+ * the file behind. */
+server_step server_write_pid_file;
 server_step server_start_threads;
 
 /* Destroys what the steps have made. The threads have been joined. */

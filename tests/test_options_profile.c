@@ -249,6 +249,26 @@ static void a_credential_is_named_in_errors(void **state)
     remove_file("jwt-key");
 }
 
+/* The server is not open to all because a secret cannot be read: who reads it reports that. */
+static void a_credential_that_cannot_be_reached_is_taken(void **state)
+{
+    (void)state;
+    char variable[160];
+    char loop[128];
+    const char *const variables[] = {variable, NULL};
+    snprintf(loop, sizeof loop, "%s/loop", folder);
+    snprintf(variable, sizeof variable, "CREDENTIALS_DIRECTORY=%s", loop);
+    assert_int_equal(symlink(loop, loop), 0);
+    struct options options = options_fixture_parsed("", variables);
+    assert_non_null(options.access.auth_token_file);
+    options_deinit(&options);
+    remove_file("loop");
+
+    options = options_fixture_parsed("", variables); /* There is no such directory. */
+    assert_null(options.access.auth_token_file);
+    options_deinit(&options);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -260,6 +280,7 @@ int main(void)
         cmocka_unit_test(an_alias_stands_in_three_places),
         cmocka_unit_test(a_credential_is_a_file_of_a_secret),
         cmocka_unit_test(a_credential_is_named_in_errors),
+        cmocka_unit_test(a_credential_that_cannot_be_reached_is_taken),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

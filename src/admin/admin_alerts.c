@@ -1,9 +1,8 @@
 #include "src/admin/admin_alerts.h"
 
-#include <inttypes.h>
-
 #include "codec/base/check.h"
 #include "src/admin/admin_sample.h"
+#include "src/guard/guard.h"
 
 static json_t *admin_alerts_active(const struct alerts *alerts)
 {
@@ -64,25 +63,4 @@ void admin_alerts_page(struct admin_page *page)
                     json_pack("{s:o, s:o, s:o}", "active", admin_alerts_active(&alerts), "history",
                               admin_alerts_history(&alerts), "protection",
                               admin_alerts_protection(&protection)));
-}
-
-void admin_alerts_write_prometheus(struct guard *guard, FILE *out)
-{
-    struct protection protection;
-    assert_always(guard != NULL);
-    guard_read_protection(guard, &protection);
-    fputs("# HELP ringcast_protection_active Whether the rule protects the server now.\n"
-          "# TYPE ringcast_protection_active gauge\n",
-          out);
-    for (enum protection_rule rule = 0; rule < PROTECTION_RULES; rule++) {
-        fprintf(out, "ringcast_protection_active{rule=\"%s\"} %d\n", protection_rule_name(rule),
-                protection.states[rule].is_active);
-    }
-    fputs("# HELP ringcast_protection_actions_total Times the rule acted: purges of the allocator, "
-          "or times it began.\n# TYPE ringcast_protection_actions_total counter\n",
-          out);
-    for (enum protection_rule rule = 0; rule < PROTECTION_RULES; rule++) {
-        fprintf(out, "ringcast_protection_actions_total{rule=\"%s\"} %" PRIu64 "\n",
-                protection_rule_name(rule), protection.states[rule].action_count);
-    }
 }

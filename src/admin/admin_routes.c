@@ -27,6 +27,7 @@
 #include "src/admin/metrics.h"
 #include "src/admin/prometheus.h"
 #include "src/admin/stats.h"
+#include "src/guard/guard.h"
 
 #define ADMIN_MAIN_WAITS 30
 #define ADMIN_MAIN_WAIT_US 10000

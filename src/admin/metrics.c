@@ -156,6 +156,14 @@ static double metrics_share(double part, double whole)
     return whole > 0 ? part / whole : 0;
 }
 
+/* The kernel's counts may go back: iowait does, and all do when a CPU goes. */
+static double metrics_host_cpu_share(const struct host_cpu *now, const struct host_cpu *before)
+{
+    double busy = (double)now->busy - (double)before->busy;
+    double total = (double)now->total - (double)before->total;
+    return busy <= 0 || total <= 0 ? 0 : busy < total ? busy / total : 1;
+}
+
 /* The sample that was taken age ticks before the newest, or the oldest there is. The caller
  * holds the lock and knows that there is one. */
 static const struct metrics_sample *metrics_sample_at(const struct metrics *metrics, uint64_t age)
@@ -181,9 +189,7 @@ void metrics_read_rates(struct metrics *metrics, struct metrics_rates *rates_out
         double lost = (double)(now->frames_lost - old->frames_lost);
         rates_out->process_cpu_percent = 100 * metrics_share(now->cpu_seconds - recent->cpu_seconds,
                                                              recent_seconds * metrics->cpu_count);
-        rates_out->host_cpu_percent =
-            100 * metrics_share((double)(now->host.busy - recent->host.busy),
-                                (double)(now->host.total - recent->host.total));
+        rates_out->host_cpu_percent = 100 * metrics_host_cpu_share(&now->host, &recent->host);
         rates_out->messages_per_minute = 60 * metrics_share(sent, seconds);
         rates_out->ticks_per_second = metrics_share((double)(now->ticks - old->ticks), seconds);
         rates_out->latency_seconds_mean =

@@ -12,10 +12,10 @@
 #include "codec/base/version.h"
 #include "ring/board/counters_table.h"
 #include "ring/board/frame_log_size.h"
-#include "src/admin/admin_alerts.h"
 #include "src/admin/admin_stale.h"
 #include "src/admin/host.h"
 #include "src/base/log.h"
+#include "src/guard/guard.h"
 
 /* Powers of two from 2^10 ns to 2^34 ns (17 s) are shown; what is above is in +Inf only. */
 #define PROMETHEUS_LATENCY_BITS_FIRST 10
@@ -239,6 +239,27 @@ static void prometheus_write_aliases(FILE *out, struct metrics *metrics,
                            rates.error_rate);
 }
 
+static void prometheus_write_protections(FILE *out, struct guard *guard)
+{
+    struct protection protection;
+    assert_always(guard != NULL);
+    guard_read_protection(guard, &protection);
+    fputs("# HELP ringcast_protection_active Whether the rule protects the server now.\n"
+          "# TYPE ringcast_protection_active gauge\n",
+          out);
+    for (enum protection_rule rule = 0; rule < PROTECTION_RULES; rule++) {
+        fprintf(out, "ringcast_protection_active{rule=\"%s\"} %d\n", protection_rule_name(rule),
+                protection.states[rule].is_active);
+    }
+    fputs("# HELP ringcast_protection_actions_total Times the rule acted: purges of the allocator, "
+          "or times it began.\n# TYPE ringcast_protection_actions_total counter\n",
+          out);
+    for (enum protection_rule rule = 0; rule < PROTECTION_RULES; rule++) {
+        fprintf(out, "ringcast_protection_actions_total{rule=\"%s\"} %" PRIu64 "\n",
+                protection_rule_name(rule), protection.states[rule].action_count);
+    }
+}
+
 char *prometheus_write(struct metrics *metrics, bool with_aliases, size_t *bytes_out)
 {
     const struct metrics_options *source = metrics_options(metrics);
@@ -269,7 +290,7 @@ char *prometheus_write(struct metrics *metrics, bool with_aliases, size_t *bytes
     prometheus_write_feeds(out, source->feed_table);
     admin_stale_write_prometheus(source, out);
     if (source->guard != NULL) {
-        admin_alerts_write_prometheus(source->guard, out);
+        prometheus_write_protections(out, source->guard);
     }
     prometheus_write_lag(out, metrics);
     prometheus_write_gauge(out, "ringcast_log_capacity_bytes",

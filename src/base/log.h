@@ -80,7 +80,8 @@ void log_write_access(const char *line);
 void log_post_access(uint32_t producer, const char *line);
 
 /* Hands on what was posted, oldest first; returns how many lines. The main thread calls it about
- * ten times a second: nothing wakes it, so that a post costs its producer no system call. */
+ * ten times a second, and more often while many come: nothing wakes it, so that a post costs its
+ * producer no system call. */
 uint32_t log_drain(void);
 
 /* Waits until all lines are written; where a file or standard error takes none, at most half a

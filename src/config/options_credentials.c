@@ -43,7 +43,9 @@ static int options_credentials_take_one(struct options *options, const char *dir
         snprintf(error_out, OPTIONS_ERROR_BYTES_MAX, "%s: no memory", source);
         return -ENOMEM;
     }
-    return access(value.text, F_OK) == 0 ? option_value_take(&value, options) : 0;
+    /* One that cannot be reached is no reason to run without the secret. */
+    bool is_absent = access(value.text, F_OK) < 0 && (errno == ENOENT || errno == ENOTDIR);
+    return is_absent ? 0 : option_value_take(&value, options);
 }
 
 int options_credentials_take(struct options *options, char *const *environment,

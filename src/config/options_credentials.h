@@ -3,7 +3,8 @@
  *
  * A file of $CREDENTIALS_DIRECTORY whose name is that of an option for a file of secrets, without
  * "-file", is the value of that option when nothing else gives the secret: auth-token, tokens,
- * jwt-key, jwt-secret, admin-token, admin-read-token.
+ * jwt-key, jwt-secret, admin-token, admin-read-token. Also when it cannot be reached: only a file
+ * that is not there is none.
  *
  * Owner    options_parse.
  * Threads  main, before any other.

@@ -6,10 +6,10 @@
 #include "src/session/session_url.h"
 #include "src/session/session_welcome.h"
 
-/* See core_spend(). What is sent costs more than its words: the send of the turn. */
+/* See core_spend(). What is sent costs more than its words: the send of the turn, in the kernel. */
 #define SESSION_POLICY_UNITS 12         /* a client that is judged */
 #define SESSION_POLICY_ADDRESS_UNITS 40 /* whose address is asked for */
-#define SESSION_POLICY_CLOSE_UNITS 400
+#define SESSION_POLICY_CLOSE_UNITS 1000
 #define SESSION_POLICY_NOTICE_UNITS 200
 
 /* Ends a client that the policy has no room for. */
@@ -172,8 +172,7 @@ bool session_policy_take(void *context, struct core *core, uint64_t now_ns)
             return false;
         }
         core_spend(core, 1);
-        if (session_of(sessions, policy->next)->number == 0 ||
-            !core_is_open(core, policy->next)) {
+        if (session_of(sessions, policy->next)->number == 0 || !core_is_open(core, policy->next)) {
             session_policy_judge_grant(sessions, policy->next);
             continue;
         }

@@ -202,7 +202,7 @@ static void reload_end(struct reload *reload, struct reload_call *call)
     access_destroy(server->access);
     server->access = reload->access;
     reload->access = NULL;
-    server->options = reload->merged;
+    reload_changes_apply(&server->options, &reload->merged);
     server_apply(server, &before);
     options_deinit(&reload->taken); /* Nothing borrows from it any more. */
     reload->taken = reload->fresh;

@@ -39,16 +39,27 @@ static bool reload_changes_is_live(const struct reload_compared *compared,
            (!is_slab || compared->fresh->connections_max <= compared->connections_most);
 }
 
-static void reload_changes_take(const struct reload_compared *compared,
+static void reload_changes_copy(struct options *to, const struct options *from,
                                 const struct option_spec *spec)
 {
     size_t bytes = reload_changes_value_bytes(spec);
     size_t row = options_row(spec);
     assert_always(bytes > 0);
-    memcpy((char *)compared->merged + spec->offset, (const char *)compared->fresh + spec->offset,
-           bytes);
-    compared->merged->layers[row] = compared->fresh->layers[row];
-    compared->merged->sources[row] = compared->fresh->sources[row];
+    memcpy((char *)to + spec->offset, (const char *)from + spec->offset, bytes);
+    to->layers[row] = from->layers[row];
+    to->sources[row] = from->sources[row];
+}
+
+void reload_changes_apply(struct options *running, const struct options *merged)
+{
+    size_t count;
+    const struct option_spec *table = options_table(&count);
+    for (size_t i = 0; i < count; i++) {
+        if ((table[i].kind & OPTION_LIVE) != 0) {
+            reload_changes_copy(running, merged, &table[i]);
+        }
+    }
+    running->access.rate_limit_enabled = merged->access.rate_limit_enabled;
 }
 
 /* Whether a file with the same name holds something else. */
@@ -72,7 +83,7 @@ static int reload_changes_look(struct reload_changes *changes,
     bool is_rewritten = is_equal && reload_changes_is_rewritten(compared, spec);
     bool is_live = reload_changes_is_live(compared, spec);
     if (is_live) { /* Also if it is equal: its text is of the fresh options from now on. */
-        reload_changes_take(compared, spec);
+        reload_changes_copy(compared->merged, compared->fresh, spec);
     }
     if (is_equal && !is_rewritten) {
         changes->unchanged_count++;

@@ -10,7 +10,7 @@ import unittest
 
 from server import IS_FULL, program, wait_until
 from test_allocations import compiler
-from test_reload import ReloadCase, SYMBOLS, bearer, entry
+from test_reload import ReloadCase, SYMBOLS, bearer, entry, token_of
 
 
 def tokens_of(*names):

@@ -112,7 +112,7 @@ GATES = {
                    1.0),),
     "idle": (Gate("core_share", "share of a core, 10 000 silent clients", 0.03),),
     "idle20": (Gate("core_share", "share of a core, 10 000 silent clients with 20 symbols each", 0.03),),
-    "reload": (Gate("turn_cpu_seconds", "seconds of CPU in a turn, reload under 10 000 clients", 0.001),),
+    "reload": (Gate("turn_cpu_seconds", "seconds of CPU in a whole turn, reload under 10 000 clients", 0.001),),
     "memory": (Gate("bytes_per_connection", "bytes of user memory per idle subscribed connection", 272,
                     256),),
 }

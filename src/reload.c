@@ -156,8 +156,8 @@ static void reload_prepare_mails(struct reload *reload)
                        .idle_timeout_ns = options->idle_timeout_ns,
                        .max_lag_ns = options->lag_ms_max * NS_PER_MS},
         };
-        reload->mails[i] =
-            (struct core_mail){.work = session_policy_take, .context = &reload->policies[i]};
+        reload->mails[i] = (struct core_mail){
+            .work = session_policy_take, .context = &reload->policies[i], .is_timed = true};
     }
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "codec/base/check.h"
+#include "codec/base/units.h"
 #include "src/base/log.h"
 #include "src/config/options_value.h"
 
@@ -38,15 +39,33 @@ static bool reload_changes_is_live(const struct reload_compared *compared,
            (!is_slab || compared->fresh->connections_max <= compared->connections_most);
 }
 
+static void reload_changes_copy_origin(struct options *to, const struct options *from,
+                                       const struct option_spec *spec)
+{
+    size_t row = options_row(spec);
+    to->layers[row] = from->layers[row];
+    to->sources[row] = from->sources[row];
+}
+
 static void reload_changes_copy(struct options *to, const struct options *from,
                                 const struct option_spec *spec)
 {
     size_t bytes = reload_changes_value_bytes(spec);
-    size_t row = options_row(spec);
     assert_always(bytes > 0);
     memcpy((char *)to + spec->offset, (const char *)from + spec->offset, bytes);
-    to->layers[row] = from->layers[row];
-    to->sources[row] = from->sources[row];
+    reload_changes_copy_origin(to, from, spec);
+}
+
+void reload_changes_apply(struct options *running, const struct options *merged)
+{
+    size_t count;
+    const struct option_spec *table = options_table(&count);
+    for (size_t i = 0; i < count; i++) {
+        if ((table[i].kind & OPTION_LIVE) != 0) {
+            reload_changes_copy(running, merged, &table[i]);
+        }
+    }
+    running->access.rate_limit_enabled = merged->access.rate_limit_enabled;
 }
 
 /* Whether a file with the same name holds something else. */
@@ -71,6 +90,8 @@ static int reload_changes_look(struct reload_changes *changes,
     bool is_live = reload_changes_is_live(compared, spec);
     if (is_live) { /* Also if it is equal: its text is of the fresh options from now on. */
         reload_changes_copy(compared->merged, compared->fresh, spec);
+    } else if ((spec->kind & OPTION_LIVE) != 0) { /* The older options, with their texts, go. */
+        reload_changes_copy_origin(compared->merged, compared->fresh, spec);
     }
     if (is_equal && !is_rewritten) {
         changes->unchanged_count++;
@@ -102,18 +123,6 @@ int reload_changes_find(struct reload_changes *changes_out, const struct reload_
     }
     *changes_out = changes;
     return error;
-}
-
-void reload_changes_apply(struct options *running, const struct options *merged)
-{
-    size_t count;
-    const struct option_spec *table = options_table(&count);
-    for (size_t i = 0; i < count; i++) {
-        if ((table[i].kind & OPTION_LIVE) != 0) {
-            reload_changes_copy(running, merged, &table[i]);
-        }
-    }
-    running->access.rate_limit_enabled = merged->access.rate_limit_enabled;
 }
 
 void reload_changes_drop(struct reload_changes *changes)

@@ -32,7 +32,7 @@ struct reload_compared {
 
 /* On failure changes is empty. */
 int reload_changes_find(struct reload_changes *changes_out, const struct reload_compared *compared);
-/* Writes nothing but live values: other threads read the others. */
+/* Only the live values are written: other threads read the rest, cpus for example. */
 void reload_changes_apply(struct options *running, const struct options *merged);
 /* One line of the log, and the answer, which takes over the lists; NULL: no memory. */
 json_t *reload_changes_report(struct reload_changes *changes, double seconds);

@@ -141,7 +141,8 @@ struct core_counters {
     counter overslept_ns;           /* longer than it asked for, when nothing woke it */
     counter turn_max_ns;            /* max: the longest turn without its sleep */
     counter turns_slow;             /* turns over 1 ms */
-    counter mail_cpu_max_ns;        /* max: CPU time of the mail of a turn, and of burying */
+    counter mail_cpu_max_ns;        /* max: CPU time of a reload in a turn, and of burying */
+    counter mail_turn_cpu_max_ns;   /* max: of a whole turn that began with a reload */
     counter blocked_ns;             /* of all connections: how long their sockets were full */
     struct counters_histogram wait; /* of the oldest frame: from ts_pub to the turn that sends it */
     struct counters_histogram scatter;      /* from there to the end of its last send */

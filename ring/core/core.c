@@ -540,7 +540,7 @@ static void core_turn(struct core *core)
     uint64_t mail_ns = core_mail_begin_turn(core);
     bool has_mail = core_read_mail(core);
     core_bury(core);
-    core_mail_end_turn(core, mail_ns);
+    core_mail_count(&core->counters->mail_cpu_max_ns, mail_ns);
     uint64_t next_publish_ns = core_publish(core);
     core->has_pushed = false;
     while (core_plan(core)) {
@@ -557,6 +557,7 @@ static void core_turn(struct core *core)
     if (core_reap(core)) {
         core_read_clock(core); /* Messages were dealt with: the next turn begins later. */
     }
+    core_mail_count(&core->counters->mail_turn_cpu_max_ns, mail_ns);
 }
 
 static int core_pin_thread(const struct core *core)

@@ -30,6 +30,7 @@ struct core_mail {
     void *context;
     _Atomic bool is_done; /* set by the core; cleared by core_post */
     bool is_posted;       /* the sender's own note */
+    bool is_timed;        /* the core counts the CPU time of the turns that begin with it */
 };
 
 int core_post(struct core *core, struct core_mail *mail);

@@ -40,15 +40,20 @@ bool core_has_mail(const struct core *core)
 
 uint64_t core_mail_begin_turn(const struct core *core)
 {
-    return __builtin_expect(core_has_mail(core), 0) ? clock_ns(CLOCK_THREAD_CPUTIME_ID) : 0;
+    const struct core_mailbox *box = &core->mailbox;
+    if (__builtin_expect(!core_has_mail(core), 1)) {
+        return 0;
+    }
+    uint32_t tail = atomic_load_explicit(&box->tail, memory_order_relaxed);
+    return box->mails[tail % CORE_MAILS_MAX]->is_timed ? clock_ns(CLOCK_THREAD_CPUTIME_ID) : 0;
 }
 
-void core_mail_end_turn(struct core *core, uint64_t began_ns)
+void core_mail_count(counter *max_ns, uint64_t began_ns)
 {
     if (__builtin_expect(began_ns != 0, 0)) {
         uint64_t spent_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - began_ns;
-        if (spent_ns > counter_get(&core->counters->mail_cpu_max_ns)) {
-            counter_set(&core->counters->mail_cpu_max_ns, spent_ns);
+        if (spent_ns > counter_get(max_ns)) {
+            counter_set(max_ns, spent_ns);
         }
     }
 }

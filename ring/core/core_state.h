@@ -159,10 +159,11 @@ void core_end_replay(struct core *core, uint32_t conn, bool is_whole);
 bool core_has_mail(const struct core *core);
 /* A slice of the work in its box. true: there is more. */
 bool core_mail_go_on(struct core *core);
-/* The thread's CPU time at the top of a turn that has mail; 0: it has none. It is counted
- * when the mail was worked off and what has ended was buried; frames and timers come afterwards. */
+/* The thread's CPU time at the top of a turn that begins with a timed mail; otherwise 0. It is
+ * counted when the mail was worked off and what has ended was buried, and at the end of the turn.
+ */
 uint64_t core_mail_begin_turn(const struct core *core);
-void core_mail_end_turn(struct core *core, uint64_t began_ns);
+void core_mail_count(counter *max_ns, uint64_t began_ns);
 
 /* core_drain.c */
 #define CORE_DRAIN_CLOSE_CODE 4201

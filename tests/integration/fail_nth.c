@@ -6,7 +6,9 @@
  *             same, by anybody), map (mmap), file (descriptors, their sizes, threads and rings)
  * FAIL_ABORT  set: that call aborts, so that a debugger shows who makes it
  * FAIL_STICKY 1: so do all later ones
- * FAIL_REPORT a file that says which call failed, or else how many there were before the end
+ * FAIL_ARM    a file: instead of all that, when it appears its number is the call of the main
+ * thread from then on that fails; the file is removed FAIL_REPORT a file that says which call
+ * failed, or else how many there were before the end
  *
  * test_allocations.py compiles and uses it.
  */
@@ -78,12 +80,35 @@ static int fail_note_program(struct dl_phdr_info *info, size_t bytes, void *cont
     return 1; /* The first one is the program. */
 }
 
+/* FAIL_ARM. false: this call does not count. */
+static bool fail_is_armed(void)
+{
+    char text[24] = "";
+    const char *path = getenv("FAIL_ARM");
+    if (path == NULL) {
+        return true;
+    }
+    if (syscall(SYS_gettid) != getpid()) {
+        return false;
+    }
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)!read(fd, text, sizeof text - 1);
+        close(fd);
+        unlink(path);
+        fail_nth = strtol(text, NULL, 10);
+        atomic_store(&fail_count, 0);
+    }
+    return true;
+}
+
 /* Whether this call is to fail. caller: for memory only. */
 static bool fail_now_by(const char *kind, const char *name, const void *caller)
 {
     bool is_own = (uintptr_t)caller >= fail_program_start && (uintptr_t)caller < fail_program_end;
     if (!atomic_load(&fail_has_begun) ||
-        !(strcmp(kind, fail_kind) == 0 || (is_own && strcmp(fail_kind, "own") == 0))) {
+        !(strcmp(kind, fail_kind) == 0 || (is_own && strcmp(fail_kind, "own") == 0)) ||
+        !fail_is_armed()) {
         return false;
     }
     long number = atomic_fetch_add(&fail_count, 1) + 1;

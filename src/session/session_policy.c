@@ -9,7 +9,7 @@
 /* See core_spend(). What is sent costs more than its words: the send of the turn, in the kernel. */
 #define SESSION_POLICY_UNITS 12         /* a client that is judged */
 #define SESSION_POLICY_ADDRESS_UNITS 40 /* whose address is asked for */
-#define SESSION_POLICY_CLOSE_UNITS 1000
+#define SESSION_POLICY_CLOSE_UNITS 2000
 #define SESSION_POLICY_NOTICE_UNITS 600
 
 /* Ends a client that the policy has no room for. */

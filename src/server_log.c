@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "codec/base/check.h"
 #include "src/base/access_log.h"
 #include "src/base/log.h"
 #include "src/base/log_crowd.h"
@@ -18,6 +19,7 @@ static int server_open_log(struct server *server, enum log_sink sink, const char
     if (path == NULL) {
         return 0;
     }
+    assert_always(sink < LOG_SINK_COUNT);
     int error = server->options.check_config ? log_file_check(path) : log_open_file(sink, path);
     if (error == 0) {
         return 0;

@@ -47,6 +47,7 @@ class ProtectionTestCase(unittest.TestCase):
                         server.admin("/admin/alerts")[2] + server.log())
         self.assertEqual(metric(server, "ringcast_protection_active", rule), 1)
         self.assertGreaterEqual(metric(server, "ringcast_protection_actions_total", rule), 1)
+        self.assertIsNotNone(server.wait_for_line(f"protection {rule} begins: "), server.log())
         begins = [line for line in server.log_lines() if f"protection {rule} begins: " in line]
         self.assertEqual(len(begins), 1, server.log())
         self.assertRegex(begins[0], "WARNING .*(performance|latency|memory): protection ")

@@ -9,7 +9,7 @@ import tempfile
 import unittest
 
 from clients import RawClient
-from server import Server
+from server import Server, wait_until
 
 FEED = ("--feed", "sim:symbols=2,rate=10")
 TOKEN = "a-token-of-some-length-0123456789"
@@ -67,9 +67,12 @@ class Dump(unittest.TestCase):
             self.assertEqual((status, json.loads(body)["error"]),
                              (429, "no dump: the last dump began less than 10 s ago"))
             self.assertEqual(server.admin("/admin/dump")[0], 405)
-            granted = [line for line in server.log_lines() if "audit: GRANTED" in line]
-            self.assertEqual(len(granted), 2, granted)
-            self.assertRegex(granted[0], r"audit: GRANTED 127\.0\.0\.1:\d+: admin request /admin/dump: as local$")
+
+            def granted():
+                return [line for line in server.log_lines() if "audit: GRANTED" in line]
+            self.assertTrue(wait_until(lambda: len(granted()) >= 2), server.log())
+            self.assertEqual(len(granted()), 2)
+            self.assertRegex(granted()[0], r"audit: GRANTED 127\.0\.0\.1:\d+: admin request /admin/dump: as local$")
 
     def test_a_directory_that_is_not_there_is_an_error(self):
         with Server(*FEED, "--dump-dir", f"{self.folder}/none") as server:

@@ -101,7 +101,11 @@ class Alerts(unittest.TestCase):
             self.assertEqual([entry["state"] for entry in history], ["raised", "cleared"])
             for entry in history:
                 self.assertEqual(set(entry), {"rule", "level", "state", "value", "limit", "at"})
-            lines = [line for line in server.log_lines() if "clients are connected" in line]
+
+            def about():
+                return [line for line in server.log_lines() if "clients are connected" in line]
+            self.assertTrue(wait_until(lambda: len(about()) >= 2, SECONDS), server.log())
+            lines = about()
             self.assertEqual(len(lines), 2, server.log())
             self.assertRegex(lines[0], "WARNING .*performance: 2 clients are connected")
             self.assertRegex(lines[1], "INFO .*alert connections has ended: 0 clients")

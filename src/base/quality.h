@@ -14,12 +14,13 @@
  * | pongs were missed | QUALITY_PONG_POINTS | QUALITY_PONGS in a row |
  *
  * Owner    The caller. Threads: one at a time.
- * Memory   24 bytes for each connection.
+ * Memory   20 bytes for each connection.
  * Source   docs/metrics.md, "Quality of connections".
  */
 #ifndef RINGCAST_SRC_QUALITY_H
 #define RINGCAST_SRC_QUALITY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "codec/base/units.h"
@@ -53,17 +54,22 @@ struct quality_counts {
 
 /* One connection. All 0: none yet. Of the session's number and of the counts the low digits. */
 struct quality {
-    uint32_t number; /* to tell it from the session before */
-    uint32_t frames_sent, frames_lost;
-    uint32_t segments;
-    uint16_t segments_again;
-    uint16_t blocked_ms;
-    uint8_t costs[QUALITY_SAMPLES]; /* the newest first */
-    uint8_t cost_count;
+    uint32_t frames_sent;
+    uint32_t frames_lost : 24;
+    uint32_t newest_cost : 8;
+    uint32_t segments : 24;
+    uint32_t middle_cost : 8;
+    uint32_t segments_again : 16;
+    uint32_t blocked_ms : 16;
+    uint32_t number : 22; /* to tell it from the session before */
+    uint32_t cost_count : 2;
+    uint32_t oldest_cost : 8;
 };
 
+/* Whether it is that session's. */
+bool quality_is_of(const struct quality *quality, uint64_t number);
 /* Another session has the connection. */
-void quality_begin(struct quality *quality, uint32_t number);
+void quality_begin(struct quality *quality, uint64_t number);
 /* passed_ns: since the sample before; of the first one, since the connection was opened. */
 void quality_sample(struct quality *quality, const struct quality_counts *counts,
                     uint64_t passed_ns);

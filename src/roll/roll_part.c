@@ -77,8 +77,8 @@ static void roll_part_write_row(struct roll_part *self, struct core *core, uint3
         .opened_ns = now_ns - stats->open_ns,
         .encoding = (uint8_t)stats->encoding,
         .state = (uint8_t)roll_part_states[stats->state],
-        .quality = quality->number == (uint32_t)session->number ? (int8_t)quality_score(quality)
-                                                                : QUALITY_UNKNOWN,
+        .quality = quality_is_of(quality, session->number) ? (int8_t)quality_score(quality)
+                                                           : QUALITY_UNKNOWN,
         .subscription_count = stats->subscription_count,
         .round_trip_us = stats->round_trip_us,
     };
@@ -96,11 +96,11 @@ static void roll_part_write_row(struct roll_part *self, struct core *core, uint3
 static void roll_part_sample(struct roll_part *self, struct core *core, uint32_t conn,
                              const struct core_conn_stats *stats, uint64_t now_ns)
 {
-    uint32_t number = (uint32_t)session_of(self->sessions, conn)->number;
+    uint64_t number = session_of(self->sessions, conn)->number;
     struct quality *quality = &self->sessions->qualities[conn];
     struct core_sent sent;
     core_spend(core, ROLL_ROUND_SAMPLE_UNITS);
-    if (quality->number != number) {
+    if (!quality_is_of(quality, number)) {
         quality_begin(quality, number);
     }
     uint64_t passed_ns = now_ns - self->roll->sampled_ns; /* The round before began then. */

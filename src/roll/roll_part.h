@@ -2,7 +2,7 @@
  * roll_part: a core's part of a round through the clients (src/base/roll.h).
  *
  * Owner    The caller of the round. Threads: work: the core's own.
- * Memory   The rows are the caller's. For the quality a table by connection, 24 bytes each, which
+ * Memory   The rows are the caller's. For the quality a table by connection, 20 bytes each, which
  *          is touched at a connection's first sample.
  * Units    core_spend(): a slice of a mail ends with CORE_MAIL_UNITS.
  */

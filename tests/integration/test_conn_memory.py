@@ -9,7 +9,8 @@ from server import Server
 FEW, MANY = 100, 4000
 AT_ONCE = 200  # handshakes under way
 BYTES_MAX = 256  # of each connection more
-QUIET = ("--feed", "sim:symbols=1,rate=1")
+# Without lines about clients: the log keeps its last ones, whose memory is bounded.
+QUIET = ("--feed", "sim:symbols=1,rate=1", "--log-connections", "debug")
 
 
 def anonymous_bytes(pid):

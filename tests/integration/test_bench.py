@@ -604,6 +604,7 @@ class Nobody(BenchTestCase):
             self.assertEqual(len(came), expected, (in_flight, threads))
 
 
+@in_full
 class Ringcast(ServerTestCase, BenchTestCase):
     options = ("--feed", "sim:symbols=200,rate=1000", "--max-connections", "500")
 

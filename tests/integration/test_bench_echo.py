@@ -7,7 +7,7 @@ import unittest
 
 import websockets
 
-from server import program, reap, spawn
+from server import in_full, program, reap, spawn
 from test_bench import NOT_DELIVERED, VALID, BenchTestCase, PythonServer, bench
 
 SHORT = ("--echo", "-c", 4, "-d", "600ms", "-w", "500ms", "-R", 400)
@@ -34,6 +34,7 @@ class EchoServer(PythonServer):
                     await client.send(text)
 
 
+@in_full
 class Echo(BenchTestCase):
     def test_ringcast_echo_returns_all(self):
         echo = spawn([program("ringcast-echo"), "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -8,9 +8,10 @@ import time
 import unittest
 
 import test_bench
-from server import Server
+from server import Server, in_full
 
 
+@in_full
 class EndOfTheWindow(test_bench.BenchTestCase):
     @contextlib.contextmanager
     def clients(self, server, *arguments):

@@ -210,6 +210,7 @@ class BooksTestCase(unittest.TestCase):
         return server
 
 
+@in_full
 class Sizes(BooksTestCase):
     async def follow(self, server, transport, symbol, book, action):
         """The feed's own book, from a pass's first frame to its last; returns its frames."""

@@ -15,7 +15,7 @@ import zlib
 
 import test_lag
 from clients import BINARY, COMPRESSED, PING, PONG, TEXT, RawClient, frame, subscribe_message
-from server import Server, program, reap, spawn_until, wait_until
+from server import Server, in_full, program, reap, spawn_until, wait_until
 from test_lifecycle import forbidden
 from test_sbe import SCHEMA
 
@@ -129,6 +129,7 @@ class Slow:
         return before
 
 
+@in_full
 class Unread(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix="ringcast-")

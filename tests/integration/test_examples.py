@@ -19,7 +19,7 @@ import websockets
 from browser import Browser
 from captures import numbers_as_text
 from clients import RawClient
-from server import CHECKOUT, Server, reap, run, spawn, wait_until
+from server import CHECKOUT, Server, in_full, reap, run, spawn, wait_until
 
 EXAMPLES = CHECKOUT / "examples"
 TICK = re.compile(r"(\d\d:\d\d:\d\d\.\d{6}) (\S+) (\w+) #(\d+) (.*)")
@@ -597,6 +597,7 @@ class Page(unittest.TestCase):
 HEARTBEAT_SECONDS = 6
 
 
+@in_full
 class Silence(unittest.TestCase):
     """All of them at once, since this takes its time."""
 

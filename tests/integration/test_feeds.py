@@ -12,7 +12,7 @@ import websockets
 
 import captures
 from clients import ALL_TYPES, DATA_TYPES, TEXT, RawClient, subscribe_message
-from server import SHARED_DATA, Server, program, run, wait_until
+from server import SHARED_DATA, Server, in_full, program, run, wait_until
 from test_bench import BY_DUE_TIME
 from test_lifecycle import PORTS, refuse
 
@@ -402,6 +402,7 @@ class Files(unittest.TestCase):
                 self.assertEqual((quote["seq"], quote["data"]["last"]), (3, 13.5))
 
 
+@in_full
 class Certificates(unittest.TestCase):
     def certify(self, server, *arguments, seconds=4, readers=3):
         result = run([program("ringcast-tap"), "--verify", "--json", "--connections", str(readers),

@@ -55,6 +55,7 @@ def verified(case, server, types):
     case.assertEqual(tap.returncode, 0, certificate)
 
 
+@in_full
 class Bursts(unittest.TestCase):
     """A capture that is quiet for 2.5 s, then brings 24 000 frames (more than the log), then ends: so it is
     known exactly what every channel's last frame is, and how many there were. The log holds what comes while

@@ -61,6 +61,7 @@ class PresetTestCase(BenchTestCase):
         return report
 
 
+@in_full
 class Presets(PresetTestCase):
     def by_its_preset_alone(self, name, preset, path="/"):
         with self.running(name) as peer:

@@ -15,8 +15,8 @@ import time
 import unittest
 
 from clients import accept_of
-from server import (Server, ServerTestCase, clean_environment, program, reap, run, spawn, until_room,
-                    wait_until)
+from server import (Server, ServerTestCase, clean_environment, in_full, program, reap, run, spawn,
+                    until_room, wait_until)
 from test_bench import BY_DUE_TIME
 
 FULL = "/dev/full"
@@ -36,6 +36,7 @@ def run_into(out, *arguments, seconds=30):
     return until_room(attempt)
 
 
+@in_full
 class FullDisk(ServerTestCase):
     options = ("--feed", "sim:symbols=5,rate=500")
 

@@ -8,6 +8,7 @@
 #include "ring/board/frame_log.h"
 #include "ring/core/core_conn.h"
 #include "src/market/channel_rates.h"
+#include "tests/log_double.h"
 
 struct core *core;
 const struct core_lag behind = {
@@ -29,44 +30,6 @@ void log_post(uint32_t producer, enum log_level level, const char *text)
     assert_int_equal(producer, 1);
     core->line_count++;
     snprintf(core->line, sizeof core->line, "%s", text);
-}
-
-bool log_has_access(void)
-{
-    return false;
-}
-
-bool log_is_json(void)
-{
-    return false;
-}
-
-void log_write_access(const char *line)
-{
-    (void)line;
-    abort();
-}
-
-void log_post_access(uint32_t producer, const char *line)
-{
-    (void)producer;
-    log_write_access(line);
-}
-
-void log_post_fields(uint32_t producer, enum log_level level, const struct log_fields *fields,
-                     const char *text)
-{
-    (void)fields;
-    log_post(producer, level, text);
-}
-
-void log_post_audit(uint32_t producer, const char *word, const struct log_fields *fields,
-                    const char *text)
-{
-    char line[LOG_LINE_BYTES_MAX];
-    (void)fields;
-    snprintf(line, sizeof line, "audit: %s %s", word, text);
-    log_post(producer, LOG_LEVEL_WARNING, line);
 }
 
 void core_conn_peer(struct core *self, uint32_t conn, char text[CORE_PEER_TEXT_BYTES_MAX])

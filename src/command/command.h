@@ -7,7 +7,7 @@
  *
  * Owner    main creates the commands before the admin server, and destroys them after it.
  * Threads  commands_call: any but main. commands_read, commands_post, commands_close: main.
- * Memory   The commands and their mails are the callers', but for those with drop.
+ * Memory   The commands and their mails are the callers'; those with drop are freed by it.
  * Errors   Negative errno values, as below.
  */
 #ifndef RINGCAST_SRC_COMMAND_H

@@ -6,7 +6,7 @@
  * stands for what is not set.
  *
  * Owner    The caller has what is returned.
- * Threads  Any, so long as nobody writes the options.
+ * Threads  Any, while no thread writes the options.
  * Errors   NULL: no memory.
  */
 #ifndef RINGCAST_SRC_OPTIONS_JSON_H

@@ -3,7 +3,7 @@
  * "/etc/ringcast.yaml:3", "RINGCAST_PORT", "--port", "$CREDENTIALS_DIRECTORY/tokens".
  *
  * Owner    The caller.
- * Threads  Any, so long as nobody writes the options.
+ * Threads  Any, while no thread writes the options.
  */
 #ifndef RINGCAST_SRC_OPTIONS_ORIGIN_H
 #define RINGCAST_SRC_OPTIONS_ORIGIN_H

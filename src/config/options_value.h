@@ -3,7 +3,7 @@
  * as JSON, and compared with another.
  *
  * Owner    The caller; nothing is changed.
- * Threads  Any, so long as nobody writes the options.
+ * Threads  Any, while no thread writes the options.
  * Units    Of JSON: seconds and bytes, as numbers.
  * Errors   NULL from a function that makes JSON: no memory.
  */

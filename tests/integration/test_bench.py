@@ -397,6 +397,7 @@ class OtherServers(BenchTestCase):
             with self.subTest(name):
                 self.tampered(tamper, "--allow-gaps")
 
+    @in_full
     def test_nothing_received_is_never_valid(self):
         with PlainServer() as server:
             server.is_mute = True
@@ -835,6 +836,7 @@ class Encodings(ServerTestCase, BenchTestCase):
                            "SIM{00010..00039}.SIM", "--subscriptions", 6, "--types", "quote,depth", "--zipf", 1,
                            *BY_DUE_TIME, *arguments, self.server.url())
 
+    @in_full
     def test_each_has_an_exact_reach_and_the_same_ticks(self):
         reports = {encoding: self.encoded(encoding) for encoding in ("json", "sbe", "deflate")}
         for encoding, report in reports.items():

@@ -92,6 +92,7 @@ class EndOfTheWindow(test_bench.BenchTestCase):
 
 
 class HalfOpen(test_bench.BenchTestCase):
+    @in_full
     def test_half_open_connections_are_closed_by_the_server(self):
         # Half a request has 5 s, half a message 10 s; both are looked at once a second.
         with Server("--feed", "sim:symbols=5,rate=100") as server:

@@ -440,6 +440,7 @@ class Snapshots(BooksTestCase):
                         for other in slow:
                             read_a_little(other)
 
+    @in_full
     def test_who_does_not_read_a_book_is_closed(self):
         messages, book = coinbase_pass(60000)
         server = self.serve(messages, feed="speed=0")

@@ -76,6 +76,7 @@ class Costs(unittest.TestCase):
                     break
         self.assertLess(median, bound, kind)
 
+    @in_full
     def test_another_client_is_answered_whatever_is_asked(self):
         with RawClient(self.server.port) as client:
             alone = max(self.ping_for(client, ROUND_SECONDS))

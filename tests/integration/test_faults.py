@@ -15,7 +15,7 @@ import unittest
 
 from clients import (BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, HealthyClient, RawClient,
                      frame, request, subscribe_message)
-from server import Server, ServerTestCase, reap, run, spawn, wait_until
+from server import Server, ServerTestCase, in_full, reap, run, spawn, wait_until
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 LATE_SECONDS = 7  # after a deadline of the server, on a machine that stands still now and then
@@ -392,6 +392,7 @@ class SlowFaults(FaultTestCase):
                 return answers, str(error)
         return answers, None
 
+    @in_full
     def test_a_client_whose_packets_end_in_the_middle_of_messages_stays(self):
         answers, error = self.result("always_split")
         self.assertIsNone(error, f"after {answers} complete messages, none of them late")

@@ -178,6 +178,7 @@ class FirstClient(HistoryTestCase):
             self.assertEqual((client.binary_count > 0, client.text_count > 0),
                              (encoding == SBE, encoding == DEFLATE))
 
+    @in_full
     def test_it_resumes_from_the_oldest_cursor_without_a_gap(self):
         for encoding in LATE:
             with self.subTest(encoding=encoding):
@@ -274,6 +275,7 @@ class Lapped(HistoryTestCase):
 
 
 class TwoLives(HistoryTestCase):
+    @in_full
     def test_clients_of_an_encoding_that_is_written_already_reach_back_before_it(self):
         for encoding in LATE:
             with self.subTest(encoding=encoding):

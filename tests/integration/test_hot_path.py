@@ -10,7 +10,7 @@ import time
 import unittest
 
 import test_bench
-from server import Server, program, reap, run, spawn
+from server import Server, in_full, program, reap, run, spawn
 
 SUBSCRIBERS = 200
 TRACED_TICKS = 100
@@ -92,6 +92,7 @@ class HotPath(unittest.TestCase):
         # The tail moves in steps of 1/128 of the log.
         self.assertLess(calls["madvise"], 10 * bursts, calls)
 
+    @in_full
     def test_a_core_that_is_the_writer_does_both(self):
         self.long_stretches("inline", "core-0", {"io_uring_enter", "sendfile", "madvise"})
 

@@ -317,6 +317,7 @@ class Chaos(unittest.TestCase):
     def test_whatever_a_client_subscribes_and_leaves_while_lagging_its_stream_is_right(self):
         self.run_chaos()
 
+    @in_full
     def test_on_two_cores_its_stream_is_right_too(self):
         self.run_chaos("--cores", "2", "--zero-copy-bytes", "200")
 
@@ -411,6 +412,7 @@ class Silence(unittest.TestCase):
                         heard = time.monotonic()
             return None
 
+    @in_full
     def test_who_speaks_is_alive_and_is_pinged_in_every_fourth_interval(self):
         seconds = self.result("speaks")
         self.assertIsNotNone(seconds, "two pings and no pause between them")

@@ -6,7 +6,7 @@ import unittest
 import uuid
 
 from clients import RawClient, request, subscribe_message
-from server import Server, wait_until
+from server import Server, in_full, wait_until
 
 MIB = 1024 * 1024
 FEED = ("--feed", "sim:symbols=5,rate=100")
@@ -148,6 +148,7 @@ class MemoryCgroup(unittest.TestCase):
         name = "memory.current" if self.limit == "memory.max" else "memory.usage_in_bytes"
         return int((self.outer / name).read_text())
 
+    @in_full
     def test_clients_that_read_nothing_hold_what_their_sockets_take_and_give_it_back(self):
         """The pages that they refer to are in no other figure once the log has been lapped."""
         log_bytes, send_buffer = MIB, 65536

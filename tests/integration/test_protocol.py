@@ -14,7 +14,7 @@ import websockets
 
 from clients import (ALL_TYPES, DATA_TYPES, CollectingClient, HealthyClient, RawClient, Tracker,
                      subscribe_message)
-from server import Server, ServerTestCase, wait_until
+from server import Server, ServerTestCase, in_full, wait_until
 
 SHORT_FORM = '{"type":"SUBSCRIBE","data":{"symbols":["000001.SZ"],"data_types":["quote"]}}'
 KNOWN = ["000001.SZ", "600519.SH", "300750.SZ", "AAPL.US", "MSFT.US", "NVDA.US"]
@@ -583,6 +583,7 @@ class AThousandClients(unittest.TestCase):
             client.transport.abort()
         return clients
 
+    @in_full
     def test_a_thousand_clients_at_once_all_get_the_same_bytes(self):
         self.follow()
 

@@ -100,6 +100,7 @@ class Closed(unittest.TestCase):
         self.assertTrue(port, "it does not listen")
         return process, port
 
+    @in_full
     def test_a_servers_log_and_frames_stay_apart(self):
         for closed in CLOSED:
             with self.subTest(closed=closed):

@@ -80,6 +80,7 @@ class Streams(unittest.TestCase):
             self.ticks_come_one_by_one(server, writer)
             self.nobody_polls(server)
 
+    @in_full
     def test_through_a_fifo_to_an_inline_publisher(self):
         self.stream_through_fifo(*INLINE)
 

@@ -12,7 +12,7 @@ import time
 import unittest
 
 from ptrace import StoppedThread
-from server import Server, reap, spawn, wait_until
+from server import Server, in_full, reap, spawn, wait_until
 
 LIMIT = 4  # seconds; a busy machine may keep a thread waiting for three
 FEED = ("--feed", "sim:symbols=5,rate=200")
@@ -93,6 +93,7 @@ class Watchdog(unittest.TestCase):
                             zip(server.stats()["cores"], wanted)), 60))
             self.assertEqual(self.metric(server, "ringcast_thread_stalls_total"), 0)
 
+    @in_full
     def test_a_stop_of_the_whole_process_is_no_stall(self):
         with self.server("--cores", 2) as server:
             server.signal(signal.SIGSTOP)

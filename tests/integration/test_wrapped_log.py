@@ -9,7 +9,7 @@ import unittest
 
 from clients import RawClient, Tracker, subscribe_message
 from ptrace import StoppedThread
-from server import ServerTestCase, program, reap, spawn_until, wait_until
+from server import ServerTestCase, in_full, program, reap, spawn_until, wait_until
 
 SYMBOLS = ("000001.SZ", "600519.SH", "AAPL.US")
 DEPTHS = (5, 10, 20, 50)
@@ -99,6 +99,7 @@ class WrappedLog(ServerTestCase):
 class OneCore(WrappedLog):
     """The publisher runs on the thread of the only core."""
 
+    @in_full
     def test_clients_of_cut_books_keep_getting_frames(self):
         wait_until(lambda: self.published_bytes() > 2 * LOG_BYTES)  # It knows all channels.
         members = [Member(self.server.port, number) for number in range(20)]

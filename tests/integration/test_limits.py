@@ -163,14 +163,21 @@ class Descriptors(unittest.TestCase):
         if shutil.which("prlimit") is None:
             self.skipTest("SKIPPED: prlimit is not installed")
 
+    def fill(self, server, limit):
+        """Clients take all places, and stay."""
+        clients = []
+        with self.assertRaises(ConnectionError):
+            for _ in range(limit):
+                clients.append(RawClient(server.port))
+        return clients
+
     def check(self, limit, *options):
         with Server(*FEED, *options, prefix=("prlimit", f"--nofile={limit}:{limit}")) as server:
             self.assertIsNotNone(server.wait_for_line(f"limit of open files is {limit}"))
             with HealthyClient(server.url()) as healthy:
+                clients = self.fill(server, limit)
                 # At once, so that all of them are in the backlog when it is looked at.
-                clients = [RawClient(server.port, upgrade=False) for _ in range(3 * limit)]
-                for client in clients:
-                    client.send(request()) # Who is in stays in.
+                clients += [RawClient(server.port, upgrade=False) for _ in range(3 * limit)]
                 self.assertIsNotNone(
                     server.wait_for_line("protection descriptors begins", SECONDS))
                 for _ in range(30):

@@ -35,7 +35,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "zig-out/test-results"
 CORES = os.cpu_count() or 2
-WORKERS = {"integration": min(3 * CORES, 12)}  # Its tests mostly wait.
+WORKERS = {"integration": min(4 * CORES, 12)}  # Its tests mostly wait.
 SECONDS_MAX = {"autobahn": 7200, "qemu": 3600, "aarch64": 3600}
 SECONDS_MAX_OF_OTHERS = 1200  # for one program or class; a busy machine is slow
 SECONDS_TO_TIDY_UP = 20

@@ -18,8 +18,6 @@
 #include "src/base/json_depth.h"
 #include "src/base/json_load.h"
 
-#define JWT_KEYS_ED25519_BYTES 32
-
 static int jwt_keys_fail(char *error_out, size_t error_bytes, const char *text)
 {
     snprintf(error_out, error_bytes, "%s", text);
@@ -49,6 +47,14 @@ static struct jwt_key *jwt_keys_append(struct jwt_keys *keys, enum jwt_algorithm
     return key;
 }
 
+static void jwt_keys_append_public(struct jwt_keys *keys, const char *kid, EVP_PKEY *public_key,
+                                   const uint8_t bytes[JWT_KEYS_ED25519_BYTES])
+{
+    struct jwt_key *key = jwt_keys_append(keys, JWT_EDDSA, kid);
+    key->public_key = public_key;
+    memcpy(key->public_bytes, bytes, JWT_KEYS_ED25519_BYTES);
+}
+
 static void jwt_keys_append_secret(struct jwt_keys *keys, const char *kid, const void *secret,
                                    size_t secret_bytes)
 {
@@ -62,15 +68,12 @@ static void jwt_keys_append_secret(struct jwt_keys *keys, const char *kid, const
 /* Whether a secret is one of the public keys, in any encoding: everybody could sign with it. */
 static bool jwt_keys_secret_is_public(const struct jwt_keys *keys)
 {
-    uint8_t bytes[JWT_KEYS_ED25519_BYTES];
     for (uint32_t i = 0; i < keys->count * keys->count; i++) {
         const struct jwt_key *secret = &keys->keys[i / keys->count];
         const struct jwt_key *public = &keys->keys[i % keys->count];
-        size_t count = sizeof bytes;
         struct key_text text = {(const char *)secret->secret, secret->secret_bytes};
         if (secret->algorithm == JWT_HS256 && public->algorithm == JWT_EDDSA &&
-            EVP_PKEY_get_raw_public_key(public->public_key, bytes, &count) == 1 &&
-            key_text_holds(text, bytes, count)) {
+            key_text_holds(text, public->public_bytes, JWT_KEYS_ED25519_BYTES)) {
             return true;
         }
     }
@@ -172,6 +175,8 @@ static int jwt_keys_take_public(struct jwt_keys *keys, const uint8_t *der, long 
                                 char *error_out, size_t error_bytes)
 {
     const uint8_t *at = der;
+    uint8_t bytes[JWT_KEYS_ED25519_BYTES];
+    size_t count = sizeof bytes;
     EVP_PKEY *key = d2i_PUBKEY(NULL, &at, der_bytes);
     int error = 0;
     if (key == NULL || at != der + der_bytes) {
@@ -187,13 +192,17 @@ static int jwt_keys_take_public(struct jwt_keys *keys, const uint8_t *der, long 
     } else if (keys->count == JWT_KEYS_MAX) {
         snprintf(error_out, error_bytes, "there are more than %d keys", JWT_KEYS_MAX);
         error = -EINVAL;
+    } else if (EVP_PKEY_get_raw_public_key(key, bytes, &count) != 1) {
+        snprintf(error_out, error_bytes, "no memory");
+        error = -ENOMEM;
     }
     ERR_clear_error();
     if (error < 0) {
         EVP_PKEY_free(key);
         return error;
     }
-    jwt_keys_append(keys, JWT_EDDSA, "")->public_key = key;
+    assert_always(count == sizeof bytes);
+    jwt_keys_append_public(keys, "", key, bytes);
     return 0;
 }
 
@@ -331,7 +340,7 @@ static const char *jwt_keys_take_okp(struct jwt_keys *keys, const json_t *jwk, c
     if (key == NULL) {
         return "x is not an Ed25519 key of 32 bytes in base64url";
     }
-    jwt_keys_append(keys, JWT_EDDSA, kid)->public_key = key;
+    jwt_keys_append_public(keys, kid, key, bytes);
     return NULL;
 }
 
@@ -510,21 +519,14 @@ static void jwt_keys_take_fingerprint(const struct jwt_keys *keys, struct jwt_ke
 {
     const char *issuer = keys->issuer == NULL ? "" : keys->issuer; /* None has at least a byte. */
     const char *audience = keys->audience == NULL ? "" : keys->audience;
-    uint8_t public_key[JWT_KEYS_ED25519_BYTES] = {0};
-    size_t public_bytes = sizeof public_key;
     uint8_t digest[TOKEN_DIGEST_BYTES];
     uint8_t text[JWT_SECRET_BYTES_MAX + 2048];
     size_t used = 0;
     assert_always(strlen(issuer) + strlen(audience) + JWT_KID_BYTES_MAX < 1024);
-    if (key->algorithm == JWT_EDDSA) {
-        bool is_there =
-            EVP_PKEY_get_raw_public_key(key->public_key, public_key, &public_bytes) == 1;
-        assert_always(is_there && public_bytes == sizeof public_key);
-    }
     text[used++] = (uint8_t)key->algorithm;
     used += jwt_keys_put(text + used, key->kid, strlen(key->kid));
     used += jwt_keys_put(text + used, key->secret, key->secret_bytes);
-    used += jwt_keys_put(text + used, public_key, sizeof public_key);
+    used += jwt_keys_put(text + used, key->public_bytes, sizeof key->public_bytes);
     used += jwt_keys_put(text + used, issuer, strlen(issuer));
     used += jwt_keys_put(text + used, audience, strlen(audience));
     token_digest(digest, (const char *)text, used);

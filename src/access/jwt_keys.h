@@ -23,6 +23,7 @@
 #define JWT_KID_BYTES_MAX 64
 #define JWT_SECRET_BYTES_MIN 32 /* RFC 7518 section 3.2 */
 #define JWT_SECRET_BYTES_MAX 1024
+#define JWT_KEYS_ED25519_BYTES 32 /* a public key */
 #define JWT_KEYS_WORDS_BYTES_MAX 384
 
 enum jwt_algorithm {
@@ -39,7 +40,8 @@ struct jwt_key {
     char kid[JWT_KID_BYTES_MAX + 1];            /* "": none */
     uint8_t secret[JWT_SECRET_BYTES_MAX];
     size_t secret_bytes;
-    void *public_key; /* EVP_PKEY */
+    void *public_key;                             /* EVP_PKEY, */
+    uint8_t public_bytes[JWT_KEYS_ED25519_BYTES]; /* and what it is; of a secret: zeros */
 };
 
 struct jwt_keys {

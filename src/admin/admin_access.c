@@ -11,7 +11,6 @@
 #include "codec/base/check.h"
 #include "codec/base/clock.h"
 #include "codec/base/units.h"
-#include "codec/ip_address.h"
 #include "src/access/access.h"
 #include "src/access/rate_limit.h"
 #include "src/base/log.h"
@@ -84,13 +83,10 @@ static bool admin_access_is_owner(struct admin_page *page)
 /* Whether its TCP connection is from this host. */
 static bool admin_access_is_loopback(struct admin_page *page)
 {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(page->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     char text[IP_ADDRESS_TEXT_BYTES_MAX];
     struct ip_address address;
     uint16_t port;
-    if (info == NULL || info->client_addr == NULL ||
-        !ip_address_from_socket(&address, &port, info->client_addr)) {
+    if (!admin_page_peer(page, &address, &port)) {
         snprintf(page->client, sizeof page->client, "unknown");
         return false;
     }

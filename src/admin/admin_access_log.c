@@ -2,12 +2,10 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 
 #include "codec/base/check.h"
 #include "codec/base/clock.h"
-#include "codec/ip_address.h"
 #include "src/base/access_log.h"
 #include "src/base/log.h"
 
@@ -42,19 +40,16 @@ static enum MHD_Result admin_access_add_argument(void *context, enum MHD_ValueKi
     return MHD_YES;
 }
 
-static void admin_access_address(struct MHD_Connection *connection,
+static void admin_access_address(const struct admin_page *page,
                                  char text_out[IP_ADDRESS_TEXT_BYTES_MAX])
 {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    const struct sockaddr *from = info == NULL ? NULL : info->client_addr;
     struct ip_address address;
     uint16_t port;
     text_out[0] = '\0';
-    if (from != NULL && ip_address_from_socket(&address, &port, from)) {
-        ip_address_format(&address, text_out);
-    } else if (from != NULL && from->sa_family == AF_UNIX) {
+    if (page->is_unix) {
         snprintf(text_out, IP_ADDRESS_TEXT_BYTES_MAX, "unix");
+    } else if (admin_page_peer(page, &address, &port)) {
+        ip_address_format(&address, text_out);
     }
 }
 
@@ -73,7 +68,7 @@ void admin_access_log(const struct admin_page *page, const char *method, const c
     MHD_get_connection_values(page->connection, MHD_GET_ARGUMENT_KIND, admin_access_add_argument,
                               &request);
     access_log_keep_request(kept, request.text, request.bytes);
-    admin_access_address(page->connection, address);
+    admin_access_address(page, address);
     bool has_body = strcmp(method, MHD_HTTP_METHOD_HEAD) != 0;
     struct access_log_entry entry = {
         .remote_addr = address,

@@ -11,6 +11,15 @@
 
 #define ADMIN_ERROR_BYTES_MAX 512
 
+bool admin_page_peer(const struct admin_page *page, struct ip_address *address_out,
+                     uint16_t *port_out)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(page->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    return info != NULL && info->client_addr != NULL &&
+           ip_address_from_socket(address_out, port_out, info->client_addr);
+}
+
 const char *admin_page_argument(const struct admin_page *page, const char *name)
 {
     return MHD_lookup_connection_value(page->connection, MHD_GET_ARGUMENT_KIND, name);

@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "codec/ip_address.h"
 #include "src/admin/admin_pages.h"
 #include "src/base/roll.h"
 #include "src/command/command.h"
@@ -82,6 +83,9 @@ struct admin_site {
     bool has_operators; /* paths below /admin */
 };
 
+/* Where its TCP connection is from. false: not known, as on the Unix socket. */
+bool admin_page_peer(const struct admin_page *page, struct ip_address *address_out,
+                     uint16_t *port_out);
 /* The value of a query parameter; NULL: it is not there. */
 const char *admin_page_argument(const struct admin_page *page, const char *name);
 /* A query parameter that is a whole number from min to max, or fallback when it is not there.

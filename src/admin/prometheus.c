@@ -244,16 +244,14 @@ static void prometheus_write_protections(FILE *out, struct guard *guard)
     struct protection protection;
     assert_always(guard != NULL);
     guard_read_protection(guard, &protection);
-    fputs("# HELP ringcast_protection_active Whether the rule protects the server now.\n"
-          "# TYPE ringcast_protection_active gauge\n",
-          out);
+    prometheus_write_head(out, "ringcast_protection_active", "gauge",
+                          "Whether the rule protects the server now.");
     for (enum protection_rule rule = 0; rule < PROTECTION_RULES; rule++) {
         fprintf(out, "ringcast_protection_active{rule=\"%s\"} %d\n", protection_rule_name(rule),
                 protection.states[rule].is_active);
     }
-    fputs("# HELP ringcast_protection_actions_total Times the rule acted: purges of the allocator, "
-          "or times it began.\n# TYPE ringcast_protection_actions_total counter\n",
-          out);
+    prometheus_write_head(out, "ringcast_protection_actions_total", "counter",
+                          "Times the rule acted: purges of the allocator, or times it began.");
     for (enum protection_rule rule = 0; rule < PROTECTION_RULES; rule++) {
         fprintf(out, "ringcast_protection_actions_total{rule=\"%s\"} %" PRIu64 "\n",
                 protection_rule_name(rule), protection.states[rule].action_count);

@@ -6,9 +6,9 @@
  *             same, by anybody), map (mmap), file (descriptors, their sizes, threads and rings)
  * FAIL_ABORT  set: that call aborts, so that a debugger shows who makes it
  * FAIL_STICKY 1: so do all later ones
- * FAIL_ARM    a file: instead of all that, when it appears its number is the call of the main
- * thread from then on that fails; the file is removed FAIL_REPORT a file that says which call
- * failed, or else how many there were before the end
+ * FAIL_ARM    a file with a number, which is removed when it is read: that call of the main thread
+ *             fails, counted from then on, in place of FAIL_NTH
+ * FAIL_REPORT a file that says which call failed, or else how many there were before the end
  *
  * test_allocations.py compiles and uses it.
  */

@@ -26,11 +26,12 @@ const steps = [_]Step{
 const rooms = [_]Room{
     .{ .name = "codec/base" },
     .{ .name = "codec", .sees = &.{"codec/base"} },
+    .{ .name = "codec/tls", .sees = &.{"codec/base"} },
 
-    .{ .name = "ring", .sees = &.{ "codec/base", "codec" } },
+    .{ .name = "ring", .sees = &.{ "codec/base", "codec", "codec/tls" } },
     .{ .name = "ring/board", .sees = &.{ "codec/base", "codec" } },
     .{ .name = "ring/io", .sees = &.{ "codec/base", "codec" } },
-    .{ .name = "ring/link", .sees = &.{ "codec/base", "codec", "ring", "ring/board", "ring/io" } },
+    .{ .name = "ring/link", .sees = &.{ "codec/base", "codec", "codec/tls", "ring", "ring/board", "ring/io" } },
     .{ .name = "ring/fan", .sees = &.{ "codec/base", "codec", "ring", "ring/board" } },
     .{ .name = "ring/core", .sees = ring_sees },
 
@@ -46,6 +47,7 @@ const rooms = [_]Room{
     .{ .name = "src/guard", .sees = &.{ "codec/base", "ring", "src/base" } },
     .{ .name = "src/config", .sees = &.{ "codec/base", "codec", "feeds", "src/base" } },
     .{ .name = "src/access", .sees = &.{ "codec/base", "codec", "feeds", "src/base" } },
+    .{ .name = "src/tls", .sees = &.{ "codec/base", "codec", "codec/tls", "ring", "ring/board", "ring/io", "ring/core", "src/base" } },
     .{ .name = "src/record", .sees = &.{ "codec/base", "codec", "ring/board", "feeds", "src/base" } },
     .{ .name = "src/market", .sees = &.{ "codec/base", "codec", "ring", "ring/board", "ring/io", "ring/core", "feeds", "src/base", "src/record" } },
     .{ .name = "src/request", .sees = &.{ "codec/base", "codec", "src/base", "src/market" } },
@@ -65,8 +67,8 @@ const rooms = [_]Room{
 
     .{ .name = "bench", .sees = bench_sees },
 };
-const ring_sees: []const []const u8 = &.{ "codec/base", "codec", "ring", "ring/board", "ring/io", "ring/link", "ring/fan", "ring/core" };
-const src_sees: []const []const u8 = ring_sees ++ &[_][]const u8{ "feeds", "src", "src/base", "src/command", "src/guard", "src/config", "src/access", "src/record", "src/market", "src/request", "src/symbols", "src/session", "src/roll", "src/admin" };
+const ring_sees: []const []const u8 = &.{ "codec/base", "codec", "codec/tls", "ring", "ring/board", "ring/io", "ring/link", "ring/fan", "ring/core" };
+const src_sees: []const []const u8 = ring_sees ++ &[_][]const u8{ "feeds", "src", "src/base", "src/command", "src/guard", "src/config", "src/access", "src/tls", "src/record", "src/market", "src/request", "src/symbols", "src/session", "src/roll", "src/admin" };
 const tap_sees: []const []const u8 = &.{ "codec/base", "codec", "tools/common" };
 const tools_load_sees: []const []const u8 = &.{ "codec/base", "codec", "ring/io", "tools/common" };
 const tools_bench_sees: []const []const u8 = tools_load_sees ++ &[_][]const u8{"tools/load"};
@@ -76,11 +78,11 @@ const bench_sees: []const []const u8 = src_sees ++ &[_][]const u8{ "feeds/sim", 
 const tests_see: []const []const u8 = bench_sees ++ &[_][]const u8{"tests"};
 
 // Libraries: the rooms that are linked together.
-const codec = Library{ .name = "codec", .rooms = &.{ "codec", "codec/base" } };
+const codec = Library{ .name = "codec", .rooms = &.{ "codec", "codec/tls", "codec/base" } };
 const ring = Library{ .name = "ring", .rooms = &.{ "ring/board", "ring/io", "ring/link", "ring/fan", "ring/core" } };
 const board = Library{ .name = "board", .rooms = &.{"ring/board"} };
 const feeds = Library{ .name = "feeds", .rooms = &.{ "feeds", "feeds/sim", "feeds/replay", "feeds/venue", "feeds/ingest" } };
-const src = Library{ .name = "src", .rooms = &.{ "src", "src/base", "src/command", "src/guard", "src/config", "src/access", "src/record", "src/market", "src/request", "src/symbols", "src/session", "src/roll", "src/admin" } };
+const src = Library{ .name = "src", .rooms = &.{ "src", "src/base", "src/command", "src/guard", "src/config", "src/access", "src/tls", "src/record", "src/market", "src/request", "src/symbols", "src/session", "src/roll", "src/admin" } };
 const tools = Library{ .name = "tools", .rooms = &.{ "tools/common", "tools/tap", "tools/load", "tools/bench", "tools/insight", "tools/ctl" } };
 const insight = Library{ .name = "insight", .rooms = &.{ "tools/ctl", "tools/insight", "tools/common" } };
 const publish = Library{ .name = "publish", .rooms = &.{"libringcast"} };
@@ -154,6 +156,7 @@ const libraries = [_][]const u8{
     "uring",
     "jansson",
     "microhttpd",
+    "ssl",
     "crypto",
     "z",
     "zstd",

@@ -19,6 +19,7 @@
 
 struct core;
 struct frame_desc;
+struct tls_peer;
 
 static inline const char *lag_cause_text(enum lag_cause cause)
 {
@@ -78,6 +79,7 @@ struct core_request {
     size_t head_bytes;
     struct handshake_slice rest;       /* of its target, behind the site's path; may be empty */
     const struct core_source *proxied; /* the client that a PROXY header names, or NULL */
+    const struct tls_peer *tls;        /* what its TLS handshake has found out, or NULL: no TLS */
 };
 
 /* All are called on the core's thread. on_drop, on_close and on_leave come only at the top of a

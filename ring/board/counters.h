@@ -23,7 +23,7 @@
 
 #define COUNTERS_CORES_MAX 64
 #define COUNTERS_THREADS_MAX (COUNTERS_CORES_MAX + 5) /* publisher, main, admin, log, recorder */
-#define COUNTERS_ENTRIES_MAX 128
+#define COUNTERS_ENTRIES_MAX 160
 
 typedef _Atomic uint64_t counter;
 
@@ -144,10 +144,33 @@ struct core_counters {
     counter mail_cpu_max_ns;        /* max: CPU time of a reload in a turn, and of burying */
     counter mail_turn_cpu_max_ns;   /* max: of a whole turn that began with a reload */
     counter blocked_ns;             /* of all connections: how long their sockets were full */
+    counter tls_12;                 /* gauge: connections that speak TLS 1.2, */
+    counter tls_13;                 /* and TLS 1.3 */
+    counter tls_running;            /* gauge: handshakes that have begun */
+    counter tls_waiting;            /* gauge: connections that wait to begin theirs */
+    counter tls_full;               /* handshakes that finished, */
+    counter tls_resumed;            /* and with a ticket */
+    counter tls_not_tls;            /* that failed: the first byte is not TLS */
+    counter tls_protocol;           /* nothing in common, or malformed */
+    counter tls_certificate;        /* the client's was refused, or is missing */
+    counter tls_alert;              /* the client refused ours, by an alert */
+    counter tls_left;               /* the client left in the middle */
+    counter tls_late;               /* not finished within 10 s */
+    counter tls_internal;           /* memory, or libcrypto */
+    counter tls_records_out;        /* sealed, and sent at least in part */
+    counter tls_records_in;         /* opened */
+    counter tls_refused_mac;        /* records that do not open, */
+    counter tls_refused_length;     /* that are too long or not TLS, */
+    counter tls_refused_unexpected; /* that mean nothing where they come, */
+    counter tls_refused_flood;      /* and too many that carry no data */
+    counter tls_updates_peer;       /* keys changed by clients, */
+    counter tls_updates_own;        /* and ours */
+    counter tls_sealed_bytes;       /* gauge: sealed, and waiting for a socket */
     struct counters_histogram wait; /* of the oldest frame: from ts_pub to the turn that sends it */
-    struct counters_histogram scatter;      /* from there to the end of its last send */
-    struct counters_histogram flush;        /* both together */
-    struct counters_histogram flush_newest; /* the same of the newest frame of the turn */
+    struct counters_histogram scatter;       /* from there to the end of its last send */
+    struct counters_histogram flush;         /* both together */
+    struct counters_histogram flush_newest;  /* the same of the newest frame of the turn */
+    struct counters_histogram tls_handshake; /* work of a handshake, all steps */
 
     /* Written by main. */
     _Alignas(CACHE_LINE_BYTES) counter run_delay_ns; /* runnable without a CPU */

@@ -33,7 +33,7 @@
 
 #define CORE_SPARE_CONNS 64 /* connections without a place (yet); indices are below the sum */
 #define CORE_GROUPS_MAX 6
-#define CORE_LISTENERS_MAX 9
+#define CORE_LISTENERS_MAX 17 /* 8 addresses, each plain and with TLS, and a Unix socket */
 #define CORE_ENCODINGS_MAX 4
 #define CORE_MESSAGE_BYTES_MAX 16384 /* a client's message, decompressed; in WELCOME */
 #define CORE_HALF_MESSAGE_NS (10 * NS_PER_SECOND)
@@ -49,6 +49,7 @@
 struct core_listener {
     int fd;
     bool is_unix;
+    bool is_tls; /* core_options.tls is set then */
 };
 
 enum core_encoding_number {
@@ -79,6 +80,7 @@ static inline bool core_encoding_is_written(uint32_t run)
 
 struct engine;
 struct engine_options;
+struct tls_service;
 
 /* Stretches of at least this many bytes are sent by reference, if they are due to at least
  * sharers_min connections. 0 bytes: none are. */
@@ -116,6 +118,7 @@ struct core_options {
     uint32_t encoding_count;
     /* Shared by all cores; NULL: there is never any. */
     const struct pressure *pressure;
+    struct tls_service *tls;    /* shared by all cores; NULL: no listener is_tls */
     struct core_claims *claims; /* of the other encodings, shared too; NULL: there are none */
     struct core_counters *counters;
     const struct core_ops *ops;

@@ -11,7 +11,8 @@
 
 #define TO(stage) (1u << LINK_##stage)
 static const uint8_t link_next_stages[LINK_STAGE_COUNT] = {
-    [LINK_FREE] = TO(HANDSHAKING),
+    [LINK_FREE] = TO(SECURING) | TO(HANDSHAKING),
+    [LINK_SECURING] = TO(HANDSHAKING) | TO(CLOSING) | TO(DOOMED),
     [LINK_HANDSHAKING] = TO(STREAMING) | TO(CLOSING) | TO(DOOMED),
     [LINK_STREAMING] = TO(CLOSING) | TO(DOOMED),
     [LINK_CLOSING] = TO(DOOMED),
@@ -27,7 +28,7 @@ static const uint8_t link_next_flows[LINK_FLOW_COUNT] = {
 
 static bool link_has_operations(const struct link *link)
 {
-    return link->recv_armed || link->writable_armed || link->shutdown_armed;
+    return link->recv_armed || link->writable_armed || link->shutdown_armed || link->job_running;
 }
 
 void link_enter(struct links *links, struct link *link, enum link_stage next)

@@ -38,6 +38,7 @@ struct tcp_info;
 
 enum link_stage {
     LINK_FREE,        /* In the pool; the descriptor is closed. */
+    LINK_SECURING,    /* In its TLS handshake. */
     LINK_HANDSHAKING, /* Reading the upgrade request. */
     LINK_STREAMING,   /* Upgraded; the log is followed. */
     LINK_CLOSING,     /* Close (or a refusal) is queued; the peer's end is awaited. */
@@ -83,6 +84,8 @@ struct link {
     bool was_pinged : 1;
     bool is_draining : 1; /* Its client has the notice of a drain. */
     bool was_blocked : 1; /* Its backlog has how long. */
+    bool is_tls : 1;      /* links->tls has its keys */
+    bool job_running : 1; /* its handshake's, elsewhere */
     uint8_t missed_pongs : 2;
     uint16_t close_code;
     union {
@@ -141,7 +144,7 @@ struct link_input {
 static inline bool link_is_open(const struct link *link)
 {
     return link->stage == LINK_STREAMING || link->stage == LINK_HANDSHAKING ||
-           link->stage == LINK_CLOSING;
+           link->stage == LINK_CLOSING || link->stage == LINK_SECURING;
 }
 
 /* The only places where its stage and its flow change. */

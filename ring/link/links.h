@@ -18,6 +18,7 @@
 #include "ring/io/engine.h"
 #include "ring/io/timer_wheel.h"
 #include "ring/link/link.h"
+#include "ring/link/link_tls.h"
 #include "ring/link/out_pool.h"
 #include "ring/plan.h"
 #include "ring/pressure.h"
@@ -121,6 +122,7 @@ struct links_options {
     _Atomic uint32_t *place_count; /* of these, asked to come in and may: up to place_count_max */
     /* NULL: there is never any. */
     const struct pressure *pressure;
+    struct tls_service *tls; /* NULL: no link speaks TLS, and links.tls is NULL */
     struct core_counters *counters;
     struct core *core;
     const struct links_asks *asks;
@@ -141,6 +143,7 @@ struct links {
 
     struct link *links;
     struct link_backlog *backlogs; /* by link */
+    struct link_tls *tls;          /* the same */
     uint32_t free_first;           /* LINK_NONE: none */
     uint32_t free_count;
     struct conn_queue ready;                       /* something of their own waits to be sent */

@@ -114,6 +114,7 @@ static int tls_context_on_ticket(SSL *ssl, uint8_t *name, uint8_t *iv, EVP_CIPHE
 
 static bool tls_context_set_callbacks(struct tls_context *context, SSL_CTX *ssl)
 {
+    SSL_CTX_set_keylog_callback(ssl, tls_extract_keylog);
     SSL_CTX_set_tlsext_servername_callback(ssl, tls_context_on_server_name);
     SSL_CTX_set_tlsext_servername_arg(ssl, context);
     SSL_CTX_set_alpn_select_cb(ssl, tls_context_on_alpn, NULL);

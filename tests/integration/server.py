@@ -16,6 +16,8 @@ import unittest
 import urllib.error
 import urllib.request
 
+import tls_files
+
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 BIN_DIR = pathlib.Path(os.environ.get("RINGCAST_BIN_DIR", CHECKOUT / "zig-out" / "bin"))
 SHARED_DATA = pathlib.Path(
@@ -23,6 +25,10 @@ SHARED_DATA = pathlib.Path(
 
 IS_FULL = os.environ.get("RINGCAST_TEST_SIZE", "quick") != "quick"
 in_full = unittest.skipUnless(IS_FULL, "./test full has the time")
+# The stage wss: the same tests, and clients of a server's port speak TLS.
+IS_WSS = bool(os.environ.get("RINGCAST_TEST_WSS"))
+not_by_wss = unittest.skipIf(IS_WSS, "it is about plain connections")
+tls_ports = set()  # of servers that listen for TLS in this stage
 
 START_SECONDS = 40
 NO_ROOM = "no memory for the ring"
@@ -176,6 +182,9 @@ class Server:
         arguments = [*prefix, binary or program("ringcast")]
         if ports:
             arguments += ["--host", host, "--port", str(port), "--admin-port", "0"]
+        self.speaks_tls = IS_WSS and ports
+        if self.speaks_tls:
+            arguments += tls_files.server_options()
         self.arguments = [*arguments, *map(str, options)]
         # The default feed has four types; most tests count frames of quotes.
         if not has_default_feed and \
@@ -201,6 +210,9 @@ class Server:
             raise AssertionError(f"no ready line from {self.arguments}:\n{self.log()}")
         match = READY_LINE.search(line)
         self.port, self.admin_port = int(match[2]), int(match[4])
+        if self.speaks_tls:
+            self.port = self.tls_port
+            tls_ports.add(self.port)
         return self
 
     def _spawn(self):
@@ -367,7 +379,7 @@ class Server:
         return sum(core[key] for core in self.stats()["cores"])
 
     def url(self, path="/"):
-        return f"ws://127.0.0.1:{self.port}{path}"
+        return f"{'wss' if self.speaks_tls else 'ws'}://127.0.0.1:{self.port}{path}"
 
 
 class ServerTestCase(unittest.TestCase):

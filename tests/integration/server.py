@@ -29,6 +29,8 @@ in_full = unittest.skipUnless(IS_FULL, "./test full has the time")
 IS_WSS = bool(os.environ.get("RINGCAST_TEST_WSS"))
 not_by_wss = unittest.skipIf(IS_WSS, "it is about plain connections")
 tls_ports = set()  # of servers that listen for TLS in this stage
+if IS_WSS:  # What clients of other makes trust.
+    os.environ["SSL_CERT_FILE"] = os.environ["NODE_EXTRA_CA_CERTS"] = str(tls_files.authority().certificate)
 
 START_SECONDS = 40
 NO_ROOM = "no memory for the ring"
@@ -184,7 +186,7 @@ class Server:
             arguments += ["--host", host, "--port", str(port), "--admin-port", "0"]
         self.speaks_tls = IS_WSS and ports
         if self.speaks_tls:
-            arguments += tls_files.server_options()
+            arguments += ["--tls-port", "0", "--tls-certificate", tls_files.server().option]
         self.arguments = [*arguments, *map(str, options)]
         # The default feed has four types; most tests count frames of quotes.
         if not has_default_feed and \
@@ -302,6 +304,11 @@ class Server:
 
     def ctl_path(self):
         return pathlib.Path(f"{self.counters_path()}.ctl")
+
+    @property
+    def tls_port(self):
+        """Of a server with --tls-port."""
+        return int(self.wait_for_line(r"listening on wss://\S+:\d+$").rpartition(":")[2])
 
     @property
     def metrics_port(self):

@@ -31,7 +31,8 @@ static const struct test_suite {
 
 /* ---- Both ends ---- */
 
-static void begin(const struct tls_fixture_pair *server, const struct tls_fixture_pair *client)
+static void begin(const struct tls_maker_certificate *server,
+                  const struct tls_maker_certificate *client)
 {
     test.job = calloc(1, sizeof *test.job);
     assert_non_null(test.job);
@@ -483,12 +484,12 @@ static void key_name(EVP_PKEY *key, char text_out[128])
     OPENSSL_free(der);
 }
 
-static void knows_the_desk(const struct tls_fixture_pair *desk)
+static void knows_the_desk(const struct tls_maker_certificate *desk)
 {
     char key[128];
     struct tm tm;
     key_name(desk->key, key);
-    ASN1_TIME_to_tm(X509_get0_notAfter(desk->certificate), &tm);
+    ASN1_TIME_to_tm(X509_get0_notAfter(desk->x509), &tm);
     const struct tls_peer *peer = test.job->peer;
     assert_true(peer->has_certificate);
     assert_int_equal(peer->not_after_s, timegm(&tm));
@@ -504,8 +505,8 @@ static void knows_the_desk(const struct tls_fixture_pair *desk)
 static void a_client_is_known_by_its_certificate_also_when_it_resumes(void **state)
 {
     (void)state;
-    struct tls_fixture_pair desk = tls_fixture_leaf(
-        tls_fixture_key_ecdsa(), "desk-1 \xc3\xa4",
+    struct tls_maker_certificate desk = tls_fixture_issue(
+        "desk-1 \xc3\xa4",
         "URI:spiffe://example/desk-1,DNS:desk-1.example.com,DNS:*.desks.example.com,"
         "email:desk@example.com,IP:10.0.0.1,RID:1.2.3");
     for (size_t i = 0; i < TEST_SUITE_COUNT; i += 3) {
@@ -522,7 +523,7 @@ static void a_client_is_known_by_its_certificate_also_when_it_resumes(void **sta
         SSL_SESSION_free(session);
         end();
     }
-    tls_fixture_pair_free(&desk);
+    tls_maker_free(&desk);
 }
 
 static void add_alternative(GENERAL_NAMES *names, int type, const char *bytes, int count)
@@ -537,21 +538,15 @@ static void add_alternative(GENERAL_NAMES *names, int type, const char *bytes, i
 static void names_that_read_as_others_are_left_out(void **state)
 {
     (void)state;
-    const struct tls_fixture_wish wish = {
-        .name = "desk\n1",
-        .issuer = &tls_fixture.ca,
-        .key = tls_fixture_key_ecdsa(),
-        .to_s = TLS_FIXTURE_DAY_S,
-    };
+    struct tls_maker_certificate desk = tls_fixture_issue("desk\n1", NULL);
     GENERAL_NAMES *names = sk_GENERAL_NAME_new_null();
     add_alternative(names, GEN_DNS, "good.example.com\0.evil", 22);
     add_alternative(names, GEN_URI, "spiffe://example/\x7f", 18);
     add_alternative(names, GEN_EMAIL, "a\tb@example.com", 15);
     add_alternative(names, GEN_EMAIL, "", 0);
     add_alternative(names, GEN_DNS, "right.example.com", 17);
-    X509 *certificate = tls_fixture_certificate_begin(&wish);
-    X509_add1_ext_i2d(certificate, NID_subject_alt_name, names, 0, 0);
-    struct tls_fixture_pair desk = tls_fixture_sign(certificate, &wish);
+    X509_add1_ext_i2d(desk.x509, NID_subject_alt_name, names, 0, 0);
+    assert_true(X509_sign(desk.x509, tls_fixture.ca.key, EVP_sha256()) > 0);
     begin(&tls_fixture.ecdsa, &desk);
     require_certificates();
     connect_whole();
@@ -559,7 +554,7 @@ static void names_that_read_as_others_are_left_out(void **state)
     assert_int_equal(test.job->peer->name_count, 2);
     assert_true(has_name("dns:right.example.com"));
     end();
-    tls_fixture_pair_free(&desk);
+    tls_maker_free(&desk);
     sk_GENERAL_NAME_pop_free(names, GENERAL_NAME_free);
 }
 
@@ -620,22 +615,15 @@ static void a_client_certificate_that_is_not_good_is_named(void **state)
     (void)state;
     static const struct {
         const char *text;
-        int64_t from_s, to_s;
-        const struct tls_fixture_pair *issuer;
+        struct tls_maker_spec spec;
     } rows[] = {
-        {"not from an accepted CA", -60, 3600, &tls_fixture.other},
-        {"not from an accepted CA", -60, 3600, NULL},
-        {"has expired", -3600, -60, &tls_fixture.ca},
-        {"is not valid yet", 3600, 7200, &tls_fixture.ca},
+        {"not from an accepted CA", {.subject = "desk", .issuer = &tls_fixture.other}},
+        {"not from an accepted CA", {.subject = "desk"}},
+        {"has expired", {.subject = "desk", .issuer = &tls_fixture.ca, .ends_s = -60}},
+        {"is not valid yet", {.subject = "desk", .issuer = &tls_fixture.ca, .begins_s = 3600}},
     };
     for (size_t i = 0; i < 2 * sizeof rows / sizeof rows[0]; i++) {
-        struct tls_fixture_pair desk = tls_fixture_pair_make(&(struct tls_fixture_wish){
-            .name = "desk",
-            .issuer = rows[i / 2].issuer,
-            .key = tls_fixture_key_ecdsa(),
-            .from_s = rows[i / 2].from_s,
-            .to_s = rows[i / 2].to_s,
-        });
+        struct tls_maker_certificate desk = tls_maker_issue(&rows[i / 2].spec);
         begin(&tls_fixture.ecdsa, &desk);
         limit_client(&test_suites[i % 2 == 0 ? 0 : 3]);
         require_certificates();
@@ -643,7 +631,7 @@ static void a_client_certificate_that_is_not_good_is_named(void **state)
         fails(TLS_FAILURE_CERTIFICATE, rows[i / 2].text);
         assert_true(test.job->out_bytes > 0);
         end();
-        tls_fixture_pair_free(&desk);
+        tls_maker_free(&desk);
     }
 }
 
@@ -663,12 +651,8 @@ static void a_client_without_a_certificate_is_refused_where_one_is_required(void
 static void a_client_that_does_not_trust_the_server_is_named(void **state)
 {
     (void)state;
-    struct tls_fixture_pair strange = tls_fixture_pair_make(&(struct tls_fixture_wish){
-        .name = "md.example.com",
-        .issuer = &tls_fixture.other,
-        .key = tls_fixture_key_ecdsa(),
-        .to_s = TLS_FIXTURE_DAY_S,
-    });
+    struct tls_maker_certificate strange = tls_maker_issue(
+        &(struct tls_maker_spec){.subject = "md.example.com", .issuer = &tls_fixture.other});
     for (size_t i = 0; i < TEST_SUITE_COUNT; i += 3) {
         begin(&strange, NULL);
         limit_client(&test_suites[i]);
@@ -676,7 +660,7 @@ static void a_client_that_does_not_trust_the_server_is_named(void **state)
         fails(TLS_FAILURE_ALERT, "does not trust the CA");
         end();
     }
-    tls_fixture_pair_free(&strange);
+    tls_maker_free(&strange);
 }
 
 static void a_client_with_nothing_in_common_learns_it(void **state)
@@ -789,7 +773,7 @@ static void a_flight_that_has_no_room_ends_the_handshake(void **state)
     (void)state;
     begin(&tls_fixture.rsa, NULL);
     for (int i = 0; i < 60; i++) {
-        SSL_CTX_add1_chain_cert(test.server, tls_fixture.rsa.certificate);
+        SSL_CTX_add1_chain_cert(test.server, tls_fixture.rsa.x509);
     }
     connect_whole();
     fails(TLS_FAILURE_INTERNAL, "longer than 20 KiB");

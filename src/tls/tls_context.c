@@ -10,6 +10,7 @@
 #include "codec/base/check.h"
 #include "src/tls/tls_certificate.h"
 #include "src/tls/tls_clients.h"
+#include "src/tls/tls_extract.h"
 #include "src/tls/tls_tickets.h"
 #include "src/tls/tls_warnings.h"
 

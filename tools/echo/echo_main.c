@@ -50,7 +50,7 @@ struct echo_conn {
 
 struct echo {
     struct core *core;
-    struct tls_threads *tls; /* NULL: no TLS */
+    struct tls_threads *tls;       /* NULL: no TLS */
     struct core_encoding encoding; /* its log stays empty */
     struct core_counters counters;
     _Atomic uint32_t conn_count;

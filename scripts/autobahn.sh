@@ -93,7 +93,7 @@ mkdir -p "$out"
 options=()
 if [ "${1:-}" = --tls ]; then
     shift
-    openssl req -quiet -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 7 -subj /CN=localhost \
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 7 -subj /CN=localhost \
         -keyout "$out/key.pem" -out "$out/certificate.pem" 2>/dev/null || fail "openssl made no certificate"
     options=(--tls-certificate "$out/certificate.pem,$out/key.pem")
 fi

@@ -824,7 +824,7 @@ static void certificates_are_listed_with_their_first_names(void **state)
     struct tls_context *context = load(&setup, NULL);
     struct tls_context_certificate certificates[TLS_CERTIFICATES_MAX];
     assert_int_equal(tls_context_certificates(context, certificates), 2);
-    assert_string_equal(certificates[0].name, "*.wild.test");
+    assert_string_equal(certificates[0].name, "other.test");
     assert_string_equal(certificates[1].name, "CN=bare");
     assert_string_equal(certificates[1].file, setup.options.certificates[1].chain);
     int64_t now_s = (int64_t)time(NULL);
@@ -876,7 +876,7 @@ int main(void)
     desk_rsa = tls_maker_issue(&(struct tls_maker_spec){
         .subject = "desk", .names = "DNS:desk.test", .kind = "RSA", .issuer = &ca});
     wild = tls_maker_issue(&(struct tls_maker_spec){
-        .subject = "wild", .names = "DNS:*.wild.test,DNS:OTHER.test", .issuer = &ca});
+        .subject = "wild", .names = "DNS:OTHER.test,DNS:*.wild.test", .issuer = &ca});
     client = tls_maker_issue(&(struct tls_maker_spec){.subject = "client", .issuer = &ca});
     struct tls_maker_certificate exact = tls_maker_issue(
         &(struct tls_maker_spec){.subject = "e", .names = "DNS:e.wild.test", .issuer = &ca});

@@ -301,10 +301,10 @@ tls_context_certificates(const struct tls_context *context,
 {
     for (uint32_t i = 0; i < context->certificate_count; i++) {
         const struct tls_certificate *certificate = &context->certificates[i];
-        bool has_name = certificate->names.count > 0;
+        const char *first = certificate->names.first;
         certificates_out[i] = (struct tls_context_certificate){
             .file = certificate->file,
-            .name = has_name ? certificate->names.names[0] : certificate->subject,
+            .name = first != NULL ? first : certificate->subject,
             .not_before_s = certificate->not_before_s,
             .not_after_s = certificate->not_after_s,
         };

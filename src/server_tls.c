@@ -161,15 +161,17 @@ void server_tls_take(struct server *server, struct server_tls_loaded *loaded)
         return;
     }
     assert_always(tls != NULL);
-    bool is_other = memcmp(tls->loaded.digests, loaded->digests, sizeof loaded->digests) != 0;
+    bool is_other = memcmp(&tls->loaded.digests[SERVER_TLS_CERTIFICATES],
+                           &loaded->digests[SERVER_TLS_CERTIFICATES],
+                           sizeof loaded->digests[0]) != 0;
     tls_threads_swap(tls->threads, loaded->context);
     server_tls_drop(&tls->loaded);
     tls->loaded = *loaded;
     *loaded = (struct server_tls_loaded){.context = NULL};
     server_tls_publish(server);
+    server_tls_warn(server);
     if (is_other) {
         server_tls_announce(server);
-        server_tls_warn(server);
     }
 }
 

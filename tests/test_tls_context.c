@@ -174,6 +174,13 @@ static void a_certificate_is_chosen_by_its_name(void **state)
     tls_context_release(context);
 }
 
+static void a_missing_file_is_named(void **state)
+{
+    (void)state;
+    struct setup setup = setup_of(tls_maker_path("desk.pem"), tls_maker_path("none.key"));
+    assert_refused(&setup, "tls-certificate", "none.key", "No such file");
+}
+
 int main(void)
 {
     tls_maker_open();
@@ -195,6 +202,7 @@ int main(void)
     tls_maker_free(&exact);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_certificate_is_chosen_by_its_name),
+        cmocka_unit_test(a_missing_file_is_named),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     struct tls_maker_certificate *all[] = {&ca, &desk, &desk_rsa, &wild, &client};

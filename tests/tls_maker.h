@@ -27,9 +27,9 @@ struct tls_maker_certificate {
 };
 
 struct tls_maker_spec {
-    const char *subject; /* the CN */
-    const char *names;   /* as subjectAltName of openssl.cnf; NULL: none */
-    const char *kind;    /* "EC", "RSA", "ED25519"; NULL: EC */
+    const char *subject;                        /* the CN */
+    const char *names;                          /* as subjectAltName of openssl.cnf; NULL: none */
+    const char *kind;                           /* "EC", "RSA", "ED25519"; NULL: EC */
     const struct tls_maker_certificate *issuer; /* NULL: itself */
     bool is_ca;
     long begins_s, ends_s; /* from now on; ends_s 0: 90 days */
@@ -131,8 +131,7 @@ static inline const char *tls_maker_write(const char *name, X509 *first, X509 *s
     assert_always(file != NULL);
     assert_always(first == NULL || PEM_write_X509(file, first) == 1);
     assert_always(second == NULL || PEM_write_X509(file, second) == 1);
-    assert_always(key == NULL ||
-                  PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL) == 1);
+    assert_always(key == NULL || PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL) == 1);
     fclose(file);
     return path;
 }
@@ -189,8 +188,8 @@ static inline const char *tls_maker_ocsp(const char *name, const struct tls_make
     assert_always(OCSP_basic_sign(basic, ca->x509, ca->key, EVP_sha256(), NULL, 0) == 1);
     OCSP_RESPONSE *response = OCSP_response_create(OCSP_RESPONSE_STATUS_SUCCESSFUL, basic);
     FILE *file = fopen(path, "w");
-    assert_always(file != NULL && ASN1_i2d_fp((i2d_of_void *)(void *)i2d_OCSP_RESPONSE, file,
-                                              response) == 1);
+    assert_always(file != NULL &&
+                  ASN1_i2d_fp((i2d_of_void *)(void *)i2d_OCSP_RESPONSE, file, response) == 1);
     fclose(file);
     OCSP_RESPONSE_free(response);
     OCSP_BASICRESP_free(basic);

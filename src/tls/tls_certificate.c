@@ -57,6 +57,7 @@ int tls_certificate_read_all(STACK_OF(X509) * *certificates_out, const char *opt
         sk_X509_pop_free(all, X509_free);
         all = NULL;
     }
+    assert_always((all != NULL) == (error == 0));
     *certificates_out = all;
     return error;
 }
@@ -82,6 +83,7 @@ static int tls_certificate_read_key(struct tls_certificate *certificate,
         return tls_error_write(error_out, -ENOMEM, TLS_CERTIFICATE_OPTION, path,
                                "not enough memory");
     }
+    assert_always(certificate->key == NULL);
     certificate->key =
         PEM_read_bio_PrivateKey(bio, NULL, tls_certificate_on_passphrase, &was_asked);
     BIO_free(bio);
@@ -164,8 +166,7 @@ static void tls_certificate_describe(struct tls_certificate *certificate)
         certificate->subject[bytes > 0 ? bytes : 0] = '\0';
     }
     BIO_free(bio);
-    certificate->has_names =
-        X509_get_ext_by_NID(certificate->leaf, NID_subject_alt_name, -1) >= 0;
+    certificate->has_names = X509_get_ext_by_NID(certificate->leaf, NID_subject_alt_name, -1) >= 0;
     certificate->not_before_s = tls_certificate_time(X509_get0_notBefore(certificate->leaf));
     certificate->not_after_s = tls_certificate_time(X509_get0_notAfter(certificate->leaf));
 }
@@ -197,6 +198,7 @@ static int tls_certificate_fill(struct tls_certificate *certificate,
     if (error < 0) {
         return error;
     }
+    assert_always(sk_X509_num(certificate->chain) > 0);
     certificate->leaf = sk_X509_shift(certificate->chain);
     error = tls_certificate_load_key(certificate, files->key, chain_file, error_out);
     if (error == 0 && tls_names_read(&certificate->names, certificate->leaf) < 0) {
@@ -230,6 +232,8 @@ int tls_certificate_load(struct tls_certificate *certificate_out,
         tls_certificate_free(certificate_out);
         return error;
     }
+    assert_always(certificate_out->leaf != NULL);
+    assert_always(certificate_out->key != NULL);
     tls_certificate_describe(certificate_out);
     return 0;
 }

@@ -30,7 +30,7 @@ struct tls_certificate {
     STACK_OF(X509) * chain; /* without the leaf */
     EVP_PKEY *key;
     bool is_key_open; /* Every user may read it. */
-    bool has_names; /* of hosts or addresses: a subjectAltName */
+    bool has_names;   /* of hosts or addresses: a subjectAltName */
     struct tls_names names;
     char subject[TLS_CERTIFICATE_SUBJECT_BYTES_MAX];
     int64_t not_before_s; /* of the Unix clock */

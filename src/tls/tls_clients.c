@@ -173,8 +173,10 @@ int tls_clients_load(struct tls_clients *clients_out, const struct tls_options *
     tls_files_free(&crl);
     if (error < 0) {
         tls_clients_free(clients_out);
+        return error;
     }
-    return error;
+    assert_always((clients_out->auth == TLS_CLIENT_AUTH_NONE) == (clients_out->store == NULL));
+    return 0;
 }
 
 void tls_clients_free(struct tls_clients *clients)
@@ -208,6 +210,7 @@ int tls_clients_apply(const struct tls_clients *clients, SSL_CTX *ssl)
     if (clients->auth == TLS_CLIENT_AUTH_NONE) {
         return 0;
     }
+    assert_always(clients->store != NULL); /* Or every certificate would be refused. */
     STACK_OF(X509_NAME) *names = SSL_dup_CA_list(clients->names);
     if (names == NULL) {
         return -ENOMEM;

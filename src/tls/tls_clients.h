@@ -25,7 +25,7 @@ struct tls_clients {
     X509_STORE *store;           /* NULL: no certificate is asked for */
     STACK_OF(X509_NAME) * names; /* sent to clients, so that they find a fitting certificate */
     int64_t crl_until_s;         /* of the Unix clock: the first CRL ends; INT64_MAX: none does */
-    char *crl_file;                /* NULL: none */
+    char *crl_file;              /* NULL: none */
     /* A hash of all that decides: a ticket from before a change does not resume. */
     uint8_t session[TLS_CLIENTS_SESSION_BYTES];
 };

@@ -108,6 +108,7 @@ static int tls_context_on_ticket(SSL *ssl, uint8_t *name, uint8_t *iv, EVP_CIPHE
                                  EVP_MAC_CTX *mac, int is_sealing)
 {
     const struct tls_context *context = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    assert_always(context != NULL && context->tickets != NULL);
     return tls_tickets_on_ticket(context->tickets, ssl, name, iv, cipher, mac, is_sealing == 1);
 }
 
@@ -195,6 +196,7 @@ static int tls_context_add(struct tls_context *context, const struct tls_certifi
                                "SHA-256",
                                tls_error_reason());
     }
+    assert_always(group->certificate_count < TLS_CERTIFICATES_MAX);
     group->certificates[group->certificate_count++] = certificate;
     return 0;
 }
@@ -206,8 +208,8 @@ static int tls_context_load_ticket_key(struct tls_context *context, const char *
     bool is_open = false;
     int error = path == NULL ? 0 : tls_tickets_read_file(&key, &is_open, path, error_out);
     if (error == 0 && is_open && (context->open_ticket_key = strdup(path)) == NULL) {
-        error = tls_error_write(error_out, -ENOMEM, "tls-ticket-key-file", path,
-                                "not enough memory");
+        error =
+            tls_error_write(error_out, -ENOMEM, "tls-ticket-key-file", path, "not enough memory");
     }
     if (error == 0 && context->tickets != NULL &&
         tls_tickets_use(context->tickets, path == NULL ? NULL : &key) < 0) {
@@ -252,6 +254,8 @@ int tls_context_load(struct tls_context **context_out, const struct tls_options 
         tls_context_release(context);
         return error;
     }
+    assert_always(context->group_count > 0);
+    assert_always(context->certificate_count == options->certificate_count);
     *context_out = context;
     return 0;
 }
@@ -283,6 +287,7 @@ void tls_context_release(struct tls_context *context)
 
 SSL_CTX *tls_context_ssl(const struct tls_context *context)
 {
+    assert_always(context->groups[0].ssl != NULL);
     return context->groups[0].ssl;
 }
 

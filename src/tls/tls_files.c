@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "codec/base/check.h"
 #include "src/base/file.h"
 
 /* Negative errno. -EISDIR, -ENOTSUP: not a regular file. */
@@ -35,6 +36,7 @@ int tls_files_read(struct tls_file *file_out, const char *option, const char *pa
     }
     switch (error) {
     case 0:
+        assert_always(file_out->text != NULL);
         return 0;
     case -EFBIG:
         return tls_error_write(error_out, -EINVAL, option, path,
@@ -88,6 +90,7 @@ static uint64_t tls_files_mix_file(uint64_t hash, const char *path)
 
 uint64_t tls_files_stamp(const struct tls_options *options)
 {
+    assert_always(options->certificate_count <= TLS_CERTIFICATES_MAX);
     uint64_t hash = 0xcbf29ce484222325;
     for (uint32_t i = 0; i < options->certificate_count; i++) {
         hash = tls_files_mix_file(hash, options->certificates[i].chain);

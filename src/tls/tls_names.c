@@ -73,6 +73,7 @@ void tls_names_free(struct tls_names *names)
 
 bool tls_names_equal(const struct tls_names *a, const struct tls_names *b)
 {
+    assert_always((a->count > 0) == (a->names != NULL));
     bool is_equal = a->count == b->count;
     for (uint32_t i = 0; is_equal && i < a->count; i++) {
         is_equal = strcmp(a->names[i], b->names[i]) == 0;

@@ -78,6 +78,7 @@ int tls_ocsp_load(struct tls_ocsp *ocsp_out, const char *path, X509 *leaf,
     if (error < 0) {
         tls_ocsp_free(ocsp_out);
     }
+    assert_always((ocsp_out->response != NULL) == (error == 0));
     return error;
 }
 

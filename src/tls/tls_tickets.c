@@ -72,6 +72,7 @@ int tls_tickets_open(struct tls_tickets **tickets_out)
         tls_tickets_close(tickets);
         return error;
     }
+    assert_always(tickets->key_count == 1);
     *tickets_out = tickets;
     return 0;
 }
@@ -143,6 +144,7 @@ static int tls_tickets_find(struct tls_tickets *tickets, const uint8_t *name,
 {
     int age = -1;
     pthread_mutex_lock(&tickets->lock);
+    assert_always(tickets->key_count > 0);
     for (uint32_t i = 0; age < 0 && i < tickets->key_count; i++) {
         if (name == NULL || memcmp(name, tickets->keys[i].name, TLS_TICKETS_NAME_BYTES) == 0) {
             *key_out = tickets->keys[i];
@@ -177,6 +179,7 @@ int tls_tickets_on_ticket(struct tls_tickets *tickets, SSL *ssl, uint8_t *name, 
     if (age < 0) {
         return 0; /* A full handshake. */
     }
+    assert_always(!is_sealing || age == 0); /* Only the newest key seals. */
     if (is_sealing) {
         memcpy(name, key.name, sizeof key.name);
     }

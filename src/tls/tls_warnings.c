@@ -27,6 +27,7 @@ static bool tls_warnings_take(struct tls_warnings *warnings, bool is_so)
     if (!is_so || warnings->is_written || warnings->number-- > 0) {
         return false;
     }
+    assert_always(warnings->text_out != NULL);
     warnings->is_written = true;
     return true;
 }

@@ -28,6 +28,7 @@
 #include "src/roll/roll_command.h"
 #include "src/sockets.h"
 #include "src/symbols/symbols.h"
+#include "src/tls/tls_watch.h"
 
 #define SERVER_EXIT_FAILED 1
 #define SERVER_EXIT_USAGE 2
@@ -66,7 +67,7 @@ struct server {
     struct access *access;
     struct publish_access *publish_access;
     struct guard *guard;
-    struct server_tls *tls; /* NULL: no TLS */
+    struct tls_server *tls; /* NULL: no TLS */
     struct metrics *metrics;
     struct keyed_hash key;                /* of the hash tables */
     struct token_table admin_tokens;      /* one, or none */
@@ -98,6 +99,8 @@ struct server {
     uint64_t stop_ns;   /* when the end began, by the first signal mostly */
     uint64_t signal_ns; /* when the first signal came that ends it; 0: none has */
     struct drain_request drain;
+    struct tls_watch tls_watch;
+    uint64_t tls_warned_ns;
     bool has_commands; /* that wait for main */
     bool has_crowd;    /* of lines for the log */
 };

@@ -17,7 +17,6 @@
 #include "src/market/staleness.h"
 #include "src/record/record.h"
 #include "src/reload_changes.h"
-#include "src/server_tls.h"
 #include "src/session/session_policy.h"
 #include "src/tls/tls_server.h"
 
@@ -230,7 +229,7 @@ static void reload_end(struct reload *reload, struct reload_call *call)
     }
     reload_changes_apply(&server->options, &reload->merged);
     server_apply(server, &before);
-    server_tls_take(server, &reload->tls);
+    server_take_tls(server, &reload->tls);
     options_deinit(&reload->taken); /* Nothing borrows from it any more. */
     reload->taken = reload->fresh;
     reload->fresh = (struct options){.kept = NULL};

@@ -105,6 +105,8 @@ struct server {
     bool has_crowd;    /* of lines for the log */
 };
 
+struct tls_loaded;
+
 typedef int server_step(struct server *server);
 
 /* Decided by the configuration alone: --check-config runs these as well. Each builds on those
@@ -135,6 +137,11 @@ void server_destroy(struct server *server);
 /* The parts that main owns take over what a reload has changed in server->options; the cores have
  * it already. old: those before. In reload.c. */
 void server_apply(struct server *server, const struct options *old);
+
+/* A reload has read loaded, or nothing: new handshakes use it, and the log says so. In
+ * server_tls.c.
+ */
+void server_take_tls(struct server *server, struct tls_loaded *loaded);
 
 /* Logs why a step failed and what to do about it; returns error. */
 int server_fail(int error, const char *what, const char *remedy);

@@ -100,7 +100,7 @@ int server_tls_start(struct server *server)
 
 /* ---- While it runs ---- */
 
-void server_tls_take(struct server *server, struct tls_loaded *loaded)
+void server_take_tls(struct server *server, struct tls_loaded *loaded)
 {
     if (loaded->context == NULL) {
         return;

@@ -11,8 +11,6 @@
 
 #include "src/server.h"
 
-struct tls_loaded;
-
 server_step server_tls_load;  /* All files; --check-config runs it as well. */
 server_step server_tls_start; /* Before the cores, which give handshakes to the threads. */
 
@@ -20,8 +18,6 @@ server_step server_tls_start; /* Before the cores, which give handshakes to the 
 void server_tls_announce(const struct server *server);
 /* Gives them to the metrics. */
 void server_tls_publish(const struct server *server);
-/* A reload has read loaded, perhaps nothing: new handshakes use it, and the log says so. */
-void server_tls_take(struct server *server, struct tls_loaded *loaded);
 /* About once a second. true: files have changed, and a reload is to be asked for. */
 bool server_tls_tick(struct server *server, uint64_t now_ns);
 

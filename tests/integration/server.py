@@ -315,11 +315,6 @@ class Server:
         """Of a server with --metrics-port."""
         return int(self.wait_for_line(r"metrics on \S+:\d+$").rpartition(":")[2])
 
-    @property
-    def tls_port(self):
-        """Of a server with --tls-port."""
-        return int(self.wait_for_line(r"listening on wss://\S+:\d+$").rpartition(":")[2])
-
     # ---- The log ----
 
     def log_lines(self):

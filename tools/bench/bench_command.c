@@ -405,8 +405,8 @@ int bench_command_parse(struct bench_options *options_out, int argc, char **argv
         return bench_command_parse_compare(options_out, argc, argv);
     }
     if (optind == argc) {
-        return bench_options_fail("the URL is missing: ws://host[:port][/path] or unix:///path%s",
-                                  "");
+        return bench_options_fail(
+            "the URL is missing: ws://host[:port][/path], wss://.. or unix:///path%s", "");
     }
     if (optind + 1 < argc) {
         return bench_options_fail("one URL at a time; '%s' is a second one", argv[optind + 1]);

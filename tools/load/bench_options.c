@@ -547,6 +547,18 @@ static bool bench_options_headers(struct bench_options *options)
     return result == 0;
 }
 
+/* --publish-to has the same certificates as the URL, if it is one of wss:// too. */
+static bool bench_options_tls(struct bench_options *options)
+{
+    char error[WS_CLIENT_ERROR_BYTES_MAX];
+    bool publishes = options->publish_to != NULL && options->publish_url.is_tls;
+    int result = publishes ? ws_client_secure_url(&options->publish_url, &options->tls, error) : 0;
+    if (result == 0 && (options->url.is_tls || !publishes)) {
+        result = ws_client_secure_url(&options->url, &options->tls, error);
+    }
+    return result == 0 || bench_options_fail("%s", error) == 0;
+}
+
 /* All connections go to one address: of several, the first that answers. */
 static int bench_options_resolve(struct bench_options *options)
 {
@@ -582,7 +594,7 @@ int bench_options_finish(struct bench_options *options)
         !bench_options_topic(options) || !bench_options_by_url(options) ||
         !bench_options_publish(options) || !bench_options_publish_to(options) ||
         !bench_options_headers(options) || !bench_options_sources(options) ||
-        !bench_options_crowds(options)) {
+        !bench_options_crowds(options) || !bench_options_tls(options)) {
         return 1;
     }
     if (options->duration_ns == 0) {

@@ -71,6 +71,7 @@ struct bench_texts {
 struct bench_options {
     const char *url_text;
     struct ws_client_url url;
+    struct tls_client_options tls; /* of wss:// URLs */
     struct ws_client_address address;
     struct ws_client_address sources[BENCH_SOURCES_MAX];
     uint32_t source_count;

@@ -467,11 +467,12 @@ int ws_client_open(struct ws_client_opened *opened_out, const struct ws_client_u
     }
     ws_client_key(key, random);
     size_t request_bytes = ws_client_request(url, key, wish, request);
-    if (request_bytes == 0 || tls_client_send(opened_out->tls, opened_out->fd, request,
-                                              request_bytes) != (ssize_t)request_bytes) {
-        error = ws_client_fail(opened_out->error, -EPIPE, "cannot send the upgrade request", "");
+    if (request_bytes == 0) {
+        error = ws_client_fail(opened_out->error, -EMSGSIZE, "the upgrade request is too long", "");
         goto close_socket;
     }
+    /* A server that has closed may have said why, which is read now. */
+    (void)tls_client_send(opened_out->tls, opened_out->fd, request, request_bytes);
     error = ws_client_upgrade(opened_out, key, wish, timeout_ms);
     if (error != 0) {
         goto close_socket;

@@ -178,8 +178,7 @@ struct bench_options {
 /* The defaults. */
 void bench_options_defaults(struct bench_options *options);
 
-/* Derives further values from the options, and resolves addresses. Returns the exit code, or -1 to
- * go on. */
+/* Derives further values from the options. Returns the exit code, or -1 to go on. */
 int bench_options_finish(struct bench_options *options);
 
 /* Prints a text; %s in it is replaced by the other one. Returns 1, the exit code. */

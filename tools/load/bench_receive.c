@@ -20,10 +20,13 @@ static void bench_receive_close(struct bench_conn *conn)
     conn->fd = -1;
 }
 
-/* The stream is ready: asks for the upgrade. 0 or a negative errno. */
+/* The stream is ready: asks for the upgrade. 0 or a negative errno. A server that has closed a TLS
+ * stream has said why, which is read next. */
 static int bench_receive_request(struct bench_crew *crew, struct bench_conn *conn)
 {
     int error = bench_conn_send_request(crew, conn);
+    bool is_gone = error == -EPIPE || error == -ECONNRESET;
+    error = is_gone && conn->tls != NULL ? 0 : error;
     if (error == 0) {
         bench_conn_enter(crew, conn, BENCH_CONN_UPGRADING);
     }

@@ -4,6 +4,7 @@
 #include "ring/fan/roster.h"
 #include "ring/link/input.h"
 #include "ring/link/opening.h"
+#include "ring/link/tls_out.h"
 
 /* Of a turn (see core_spend); what is left waits for the next, so that frames go on meanwhile. */
 #define CORE_BURY_UNITS 8000
@@ -48,6 +49,9 @@ static void core_bury_doomed(struct core *core, uint32_t conn)
     uint32_t encoding = core_subscriber(core, conn)->encoding;
     if (link->has_encoding && encoding != CORE_ENCODING_JSON) {
         core_claims_leave(core->options.claims, encoding);
+    }
+    if (link->is_tls) {
+        tls_out_end(&core->links, link);
     }
     link_end(&core->links, link);
     assert_always(!link->was_opened || !link->is_refused);

@@ -335,7 +335,8 @@ void input_on_recv(struct links *links, struct link *link, const struct io_uring
             input_on_bytes(links, link, engine_recv_bytes(&links->engine, cqe), (size_t)cqe->res);
         }
         engine_give_back(&links->engine, cqe);
-    } else if (cqe->res == 0 && link->stage == LINK_CLOSING && link->out.bytes > 0) {
+    } else if (cqe->res == 0 && link->stage == LINK_CLOSING &&
+               links_waiting_bytes(links, link) > 0) {
         link->close_received = true; /* It may have shut its own half only, and reads the answer. */
     } else if (cqe->res == 0) {
         link_doom(links, link, 0, "closed by the peer");

@@ -62,6 +62,7 @@ struct link {
     bool was_woken : 1; /* writable, and nothing was sent since */
     bool is_unix : 1;
     bool copies : 1; /* its socket takes nothing by reference: nothing is lent any more */
+    bool is_tls : 1; /* links->tls has its keys */
     bool recv_paused : 1;
     bool recv_armed : 1;
     bool writable_armed : 1;
@@ -84,7 +85,6 @@ struct link {
     bool was_pinged : 1;
     bool is_draining : 1; /* Its client has the notice of a drain. */
     bool was_blocked : 1; /* Its backlog has how long. */
-    bool is_tls : 1;      /* links->tls has its keys */
     bool job_running : 1; /* its handshake's, elsewhere */
     uint8_t missed_pongs : 2;
     uint16_t close_code;

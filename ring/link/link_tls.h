@@ -17,10 +17,9 @@
 struct link_tls {
     /* All that a seal touches: one line. */
     _Alignas(CACHE_LINE_BYTES) struct tls_keys tx;
-    bool owes_update;     /* a KeyUpdate, before the next data */
     bool is_notified;     /* its close_notify is queued */
     bool is_keyed;        /* tx and rx hold; before: in the middle of its handshake */
-    uint8_t warnings;     /* alerts of TLS 1.2 that were skipped, and refused renegotiations */
+    uint16_t warnings;    /* alerts of TLS 1.2 that were skipped, and refused renegotiations */
     uint16_t updates;     /* KeyUpdates of the peer since updates_since */
     uint16_t empty_count; /* records in a row without application data */
 

@@ -98,7 +98,7 @@ struct link {
     int32_t end_text; /* see link_end_text() */
     uint32_t round_trip_us;
     /* Stamps: see stamp.h. */
-    uint32_t tick; /* its next tick is due */
+    uint32_t tick; /* its next tick is due; before it streams: the end of the time for its stage */
     union {
         uint32_t ping;  /* its next ping is due */
         uint32_t drain; /* with is_draining: it is closed then */
@@ -114,6 +114,8 @@ static_assert(sizeof(struct link) == CACHE_LINE_BYTES, "counted per connection")
 
 /* What few links need; by index, and touched when it is first used. */
 struct link_backlog {
+    /* With link->is_tls and is_proxied: what came before the TLS handshake, until the request. */
+    struct proxy_header proxied;
     /* While link->awaits_answer: what is left of its request. */
     struct list_link answer_link;
     char key[HANDSHAKE_KEY_BYTES];

@@ -13,6 +13,7 @@
 #include "ring/tls_service.h"
 
 #define LINK_TLS_NO_PART UINT16_MAX
+#define LINK_TLS_WAITS (UINT16_MAX - 1) /* for a job */
 
 struct link_tls {
     /* All that a seal touches: one line. */
@@ -32,7 +33,7 @@ struct link_tls {
     uint32_t updates_since; /* a stamp */
     uint32_t received;      /* bytes, until it is keyed */
     uint16_t part;          /* of a record: a block; LINK_TLS_NO_PART: none */
-    uint16_t job;           /* while it is not keyed; LINK_TLS_NO_PART: none */
+    uint16_t job;           /* while it is not keyed; LINK_TLS_NO_PART: none; LINK_TLS_WAITS */
 };
 static_assert(sizeof(struct link_tls) == 256, "counted per connection");
 

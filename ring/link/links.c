@@ -9,6 +9,8 @@
 #include "codec/base/bytes.h"
 #include "codec/base/check.h"
 #include "codec/base/memory.h"
+#include "ring/link/securing.h"
+#include "ring/link/tls_in.h"
 
 #define LINKS_LOG_BYTES_MAX 256
 #define LINKS_COMPLAINT_NS (10 * NS_PER_SECOND) /* between two lines about the same */
@@ -55,6 +57,8 @@ static void links_close_tls(struct links *links)
     tls_ciphers_close(links->ciphers);
     memory_unmap(links->tls, links->options.link_count * sizeof *links->tls);
     memory_unmap(links->arena, LINKS_ARENA_BYTES);
+    memory_unmap(links->securing, sizeof *links->securing);
+    memory_unmap(links->tls_parts, sizeof *links->tls_parts);
 }
 
 static int links_open_tls(struct links *links, char error_out[ENGINE_ERROR_BYTES_MAX])
@@ -70,10 +74,15 @@ static int links_open_tls(struct links *links, char error_out[ENGINE_ERROR_BYTES
     }
     links->tls = links_map_secret(links->options.link_count * sizeof *links->tls);
     links->arena = links_map_secret(LINKS_ARENA_BYTES);
-    if (links->tls == NULL || links->arena == NULL) {
+    links->securing = links_map_secret(sizeof *links->securing);
+    links->tls_parts = links_map_secret(sizeof *links->tls_parts);
+    if (links->tls == NULL || links->arena == NULL || links->securing == NULL ||
+        links->tls_parts == NULL) {
         links_close_tls(links);
         return -ENOMEM;
     }
+    securing_init(links->securing);
+    tls_in_init(links->tls_parts);
     return 0;
 }
 

@@ -111,6 +111,7 @@ struct links_asks {
 };
 
 struct links_options {
+    uint32_t core_number; /* for tls */
     uint32_t link_count;
     uint32_t encoding_count;
     uint32_t place_count_max;
@@ -151,7 +152,9 @@ struct links {
     struct link_backlog *backlogs; /* by link */
     struct link_tls *tls;          /* the same */
     struct tls_ciphers *ciphers;   /* for their records, */
-    uint8_t *arena;                /* and what is sealed for a batch; all three NULL without TLS */
+    uint8_t *arena;                /* and what is sealed for a batch; */
+    struct securing *securing;     /* their handshakes, */
+    struct tls_parts *tls_parts;   /* and parts of what they send; all five NULL without TLS */
     uint32_t free_first;           /* LINK_NONE: none */
     uint32_t free_count;
     struct conn_queue ready;                       /* something of their own waits to be sent */

@@ -10,6 +10,7 @@
 #include "codec/base/check.h"
 #include "src/tls/tls_certificate.h"
 #include "src/tls/tls_clients.h"
+#include "src/tls/tls_extract.h"
 #include "src/tls/tls_tickets.h"
 #include "src/tls/tls_warnings.h"
 
@@ -114,6 +115,7 @@ static int tls_context_on_ticket(SSL *ssl, uint8_t *name, uint8_t *iv, EVP_CIPHE
 
 static bool tls_context_set_callbacks(struct tls_context *context, SSL_CTX *ssl)
 {
+    SSL_CTX_set_keylog_callback(ssl, tls_extract_keylog);
     SSL_CTX_set_tlsext_servername_callback(ssl, tls_context_on_server_name);
     SSL_CTX_set_tlsext_servername_arg(ssl, context);
     SSL_CTX_set_alpn_select_cb(ssl, tls_context_on_alpn, NULL);

@@ -21,15 +21,14 @@
 struct link_tls {
     /* All that a seal touches: one line. */
     _Alignas(CACHE_LINE_BYTES) struct tls_keys tx;
+    struct out_chain sealed; /* bytes as they are on the wire; they leave before all others */
+
     bool is_notified;     /* its close_notify is queued */
     bool is_keyed;        /* tx and rx hold; before: in the middle of its handshake */
     uint16_t warnings;    /* alerts of TLS 1.2 that were skipped, and refused renegotiations */
     uint16_t updates;     /* KeyUpdates of the peer since updates_since */
     uint16_t empty_count; /* records in a row without application data */
-
     struct tls_keys rx;
-    struct out_chain sealed; /* bytes as they are on the wire; they leave before all others */
-
     uint8_t tx_secret[TLS_SECRET_BYTES_MAX]; /* of TLS 1.3, for KeyUpdate */
     uint8_t rx_secret[TLS_SECRET_BYTES_MAX];
     struct tls_peer *peer;  /* until its request is answered */
@@ -38,6 +37,7 @@ struct link_tls {
     uint16_t part;          /* of a record: a block; LINK_TLS_NO_PART: none */
     uint16_t job;           /* while it is not keyed; LINK_TLS_NO_PART: none; LINK_TLS_WAITS */
 };
+static_assert(offsetof(struct link_tls, is_notified) == CACHE_LINE_BYTES, "what a seal touches");
 static_assert(sizeof(struct link_tls) == 256, "counted per connection");
 
 /* Who has a job. */

@@ -10,10 +10,12 @@
 #include "codec/base/check.h"
 #include "src/tls/tls_certificate.h"
 #include "src/tls/tls_clients.h"
+#include "src/tls/tls_extract.h"
 #include "src/tls/tls_tickets.h"
 #include "src/tls/tls_warnings.h"
 
-#define TLS_CONTEXT_TICKETS 1 /* sent in a handshake of TLS 1.3 */
+#define TLS_CONTEXT_TICKETS 1     /* sent in a handshake of TLS 1.3 */
+#define TLS_CONTEXT_TICKET_S 7200 /* how long it resumes */
 
 /* One ClientHello with a group of OpenSSL's default list can cost 153 ms (ffdhe8192). */
 #define TLS_CONTEXT_GROUPS "X25519:P-256"
@@ -114,6 +116,7 @@ static int tls_context_on_ticket(SSL *ssl, uint8_t *name, uint8_t *iv, EVP_CIPHE
 
 static bool tls_context_set_callbacks(struct tls_context *context, SSL_CTX *ssl)
 {
+    SSL_CTX_set_keylog_callback(ssl, tls_extract_keylog);
     SSL_CTX_set_tlsext_servername_callback(ssl, tls_context_on_server_name);
     SSL_CTX_set_tlsext_servername_arg(ssl, context);
     SSL_CTX_set_alpn_select_cb(ssl, tls_context_on_alpn, NULL);
@@ -144,6 +147,7 @@ static SSL_CTX *tls_context_new_ssl(struct tls_context *context, bool is_13_only
         return NULL;
     }
     SSL_CTX_set_options(ssl, TLS_CONTEXT_SSL_OPTIONS);
+    SSL_CTX_set_timeout(ssl, TLS_CONTEXT_TICKET_S);
     SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_max_cert_list(ssl, TLS_CERTIFICATE_BYTES_MAX); /* a client's */
     /* Only the file's chain is sent, never one of the CAs of clients. */
@@ -297,10 +301,10 @@ tls_context_certificates(const struct tls_context *context,
 {
     for (uint32_t i = 0; i < context->certificate_count; i++) {
         const struct tls_certificate *certificate = &context->certificates[i];
-        bool has_name = certificate->names.count > 0;
+        const char *first = certificate->names.first;
         certificates_out[i] = (struct tls_context_certificate){
             .file = certificate->file,
-            .name = has_name ? certificate->names.names[0] : certificate->subject,
+            .name = first != NULL ? first : certificate->subject,
             .not_before_s = certificate->not_before_s,
             .not_after_s = certificate->not_after_s,
         };

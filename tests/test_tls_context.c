@@ -433,10 +433,10 @@ static void two_keys_that_were_renewed_still_open_tickets(void **state)
         SSL_SESSION *session = assert_comes_back(context, TLS1_3_VERSION, NULL, false);
         struct timespec now;
         clock_gettime(CLOCK_MONOTONIC, &now);
-        int64_t now_ns = now.tv_sec * INT64_C(1000000000);
+        uint64_t now_ns = (uint64_t)now.tv_sec * NS_PER_SECOND;
         assert_int_equal(tls_tickets_renew(tickets, now_ns), 0); /* It is not 12 h old. */
         for (uint32_t i = 1; i <= renewals; i++) {
-            int64_t then_ns = now_ns + (i * 2) * TLS_TICKETS_RENEWED_NS;
+            uint64_t then_ns = now_ns + (i * 2) * TLS_TICKETS_RENEWED_NS;
             assert_int_equal(tls_tickets_renew(tickets, then_ns), 0);
             assert_int_equal(tls_tickets_renew(tickets, then_ns), 0); /* once */
         }

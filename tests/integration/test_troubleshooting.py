@@ -14,6 +14,8 @@ STARTS = {
                     r"\"core %u: ",
     "src/pid_file.c": r"snprintf\(error_out, error_bytes,\s*|pid_file_fail\(-?\w+, path, ",
     "src/check_config.c": r"snprintf\((?:error_out|words), \w+(?: words)?,\s*",
+    "src/config/options_tls.c": r"text = |OPTIONS_ERROR_BYTES_MAX,\s*",
+    "src/server_tls.c": r"log_write\(LOG_LEVEL_ERROR,\s*",
     "src/admin/admin.c": r"snprintf\(error_out, error_bytes,\s*",
     "ring/io/engine_uring.c": r"words = ",
     "ring/io/listener.c": r"advice = |snprintf\(error_out, error_bytes,\s*",

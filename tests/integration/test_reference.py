@@ -84,7 +84,7 @@ FIGURES = (
     ("PEERS_HANDSHAKES_DEFAULT", 1, "access.md", "of one address | {}, with bursts of 20"),
     ("PEERS_MESSAGES_DEFAULT", 1, "access.md", "counts as several | {}, with bursts of 10"),
     ("RATE_TABLE_ENTRIES", 1, "access.md", "The table of addresses has {} entries"),
-    ("OPTIONS_FEEDS_MAX", 1, "options.md", "may be given up to {} times"),
+    ("OPTIONS_LIST_MAX", 1, "options.md", "may be given up to {} times"),
     ("OPTIONS_CONNECTIONS_MAX", 1, "options.md", "`--max-connections` is at most {}."),
     ("OPTIONS_FRAME_LOG_BYTES_MIN", 1 << 20, "options.md", "a power of two from {} MiB to 64 GiB"),
     ("MAIN_SAME_SIGNAL_NS", SECOND, "options.md", "Another signal, at least {} seconds after the first"),

@@ -91,7 +91,7 @@ const bench = Library{ .name = "bench", .rooms = &.{"bench"} };
 const programs = [_]Program{
     .{ .name = "ringcast", .main = "src/main.c", .sees = src_sees ++ &[_][]const u8{ "tools/insight", "tools/ctl" }, .links = &.{ src, feeds, insight, ring, codec } },
     .{ .name = "ringcast-tap", .main = "tools/tap/tap_main.c", .sees = tap_sees ++ &[_][]const u8{"tools/tap"}, .links = &.{ tools, codec } },
-    .{ .name = "ringcast-echo", .main = "tools/echo/echo_main.c", .sees = ring_sees, .links = &.{ ring, codec } },
+    .{ .name = "ringcast-echo", .main = "tools/echo/echo_main.c", .sees = ring_sees ++ &[_][]const u8{ "src/base", "src/tls" }, .links = &.{ src, ring, codec } },
     .{ .name = "ringcast-bench", .main = "tools/bench/bench_main.c", .sees = tools_bench_sees ++ &[_][]const u8{"tools/bench"}, .links = &.{ tools, ring, codec } },
     .{ .name = "sbe_frames", .main = "tests/sbe_frames.c", .sees = tests_see, .links = &.{codec}, .dir = "tests" },
     .{ .name = "follow_log", .main = "tests/follow_log.c", .part = log_follower, .sees = tests_see, .links = &.{codec}, .dir = "tests" },

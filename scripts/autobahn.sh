@@ -2,8 +2,9 @@
 # Runs the Autobahn test suite's fuzzing client against ringcast-echo. It fails unless every case is OK
 # or INFORMATIONAL: NON-STRICT is a failure, and so is a server that does not offer compression.
 #
-#   scripts/autobahn.sh [CASE...]     all 517 cases (a quarter of an hour), or those named: 1.* 6.4.1
-#   scripts/autobahn.sh --set-up      only installs the suite if it is missing
+#   scripts/autobahn.sh [--tls] [CASE...]   all 517 cases (a quarter of an hour), or those named: 1.* 6.4.1;
+#                                           --tls: by wss, with a certificate of its own
+#   scripts/autobahn.sh --set-up            only installs the suite if it is missing
 #
 # The report is written to zig-out/autobahn. The suite needs Python 2.7, which Debian 12 does not have.
 # The first run unpacks Debian 11's packages of it, without installing them, and the pinned suite from
@@ -88,15 +89,23 @@ fi
 
 [ "${1:-}" != --set-up ] || exit 0
 
+mkdir -p "$out"
+options=()
+if [ "${1:-}" = --tls ]; then
+    shift
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 7 -subj /CN=localhost \
+        -keyout "$out/key.pem" -out "$out/certificate.pem" 2>/dev/null || fail "openssl made no certificate"
+    options=(--tls-certificate "$out/certificate.pem,$out/key.pem")
+fi
+
 url=${AUTOBAHN_URL:-}
 if [ -z "$url" ]; then
     [ -x zig-out/bin/ringcast-echo ] || fail "there is no zig-out/bin/ringcast-echo: run zig build first"
-    mkdir -p "$out"
-    zig-out/bin/ringcast-echo --port 0 2>"$out/echo.log" &
+    zig-out/bin/ringcast-echo --port 0 "${options[@]}" 2>"$out/echo.log" &
     echo_pid=$!
     trap 'kill "$echo_pid" 2>/dev/null || true' EXIT
     for _ in $(seq 600); do
-        url=$(grep -oE 'ws://[^ ]+' "$out/echo.log" || true)
+        url=$(grep -oE 'wss?://[^ ]+' "$out/echo.log" || true)
         [ -z "$url" ] || break
         sleep 0.05
     done

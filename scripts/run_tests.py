@@ -11,7 +11,8 @@
       fuzz          all targets in DIRECTORY/fuzz at once; a NAME that is a number is the time in
                     seconds (default: 60)
       soak          simulation and fuzz targets with fresh seeds, for RINGCAST_SOAK_SECONDS (7200)
-      autobahn, qemu   DIRECTORY/autobahn.sh and qemu.sh, with the arguments NAME
+      wss           classes of tests/integration about the protocol, whose clients speak TLS
+      autobahn, autobahn_tls, qemu   DIRECTORY/autobahn.sh and qemu.sh, with the arguments NAME
 
 NAME selects the tests with this text in their name. Exit code 1 when a test failed, or none ran.
 """
@@ -36,7 +37,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "zig-out/test-results"
 CORES = os.cpu_count() or 2
 LOCKED_BYTES = 4 * 1024 * 1024 // 3  # of RLIMIT_MEMLOCK: the rings of one class of integration tests
-SECONDS_MAX = {"autobahn": 7200, "qemu": 3600, "aarch64": 3600}
+SECONDS_MAX = {"autobahn": 7200, "autobahn_tls": 7200, "qemu": 3600, "aarch64": 3600}
 SECONDS_MAX_OF_OTHERS = 1200  # for one program or class; a busy machine is slow
 SECONDS_TO_TIDY_UP = 20
 # The number of fresh seeds of each simulation, beside the fixed ones that each run has.
@@ -55,8 +56,8 @@ AUTOBAHN_CASES = ("1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*")
 QUICK = ("check", "tidy", "test", "integration")
 SIZES = {
     "quick": QUICK,
-    "full": (*QUICK, "tsan", "asan", "fuzz", "autobahn"),
-    "long": (*QUICK, "aarch64", "tsan", "asan", "autobahn", "qemu", "soak"),
+    "full": (*QUICK, "wss", "tsan", "asan", "fuzz", "autobahn", "autobahn_tls"),
+    "long": (*QUICK, "wss", "aarch64", "tsan", "asan", "autobahn", "autobahn_tls", "qemu", "soak"),
 }
 EMULATOR = "qemu-aarch64"
 AARCH64 = ROOT / ".toolchain/aarch64"  # its libraries
@@ -64,6 +65,10 @@ IS_AARCH64 = platform.machine() == "aarch64"
 EMULATED_PROGRAMS = ("ringcast --version", "ringcast --help", "ringcast stat --help",
                      "ringcast --config docs/ringcast.yaml --check-config", "ringcast-tap --help",
                      "ringcast-bench --help", "ringcast-echo --help")
+# The protocol, whose tests run once more by wss.
+PROTOCOL = ("test_protocol", "test_faults", "test_url", "test_http", "test_encodings", "test_sbe",
+            "test_compression", "test_streams", "test_history", "test_symbols", "test_big_books",
+            "test_clients", "test_life", "test_lag", "test_quiet", "test_scopes", "test_derived")
 THREADED = ("test_lifecycle.WaysToRun", "test_lifecycle.Signals", "test_lag.Chaos",
             "test_big_books.Snapshots")
 # A module that cannot be loaded is listed by its name: running it prints the reason.
@@ -193,7 +198,7 @@ def soak(directory):
 
 def what_is_missing(label):
     """The reason why a label cannot run, or None."""
-    if label == "autobahn" and not (ROOT / ".toolchain/autobahn/complete").exists():
+    if label in ("autobahn", "autobahn_tls") and not (ROOT / ".toolchain/autobahn/complete").exists():
         return "the Autobahn suite is not installed; scripts/autobahn.sh --set-up installs it"
     if label in ("check", "aarch64") and not AARCH64.exists():
         return "the packages for aarch64 are not there; scripts/setup.sh test fetches them"
@@ -215,8 +220,9 @@ def commands(label, directory, names, environment):
     if missing := what_is_missing(label):
         yield label, ["printf", f"SKIPPED: {missing}\\n0 passed, 0 failed, 1 skipped\\n"], True
         return
-    if label in ("autobahn", "qemu"):
-        yield label, [f"{directory}/{label}.sh", *names], True
+    if label in ("autobahn", "autobahn_tls", "qemu"):
+        program, _, tls = label.partition("_")
+        yield label, [f"{directory}/{program}.sh", *(["--tls"] if tls else []), *names], True
         return
     if label == "soak":
         for name, command in soak(directory):
@@ -226,9 +232,10 @@ def commands(label, directory, names, environment):
     def is_wanted(name):
         return not names or any(wanted in name for wanted in names)
 
-    if label == "integration":
+    if label in ("integration", "wss"):
         for name, runs_alone in integration_classes(environment).items():
-            if is_wanted(name):
+            is_chosen = label == "integration" or name.partition(".")[0] in PROTOCOL
+            if is_chosen and is_wanted(name):
                 yield name, unittest_command(name), runs_alone
         return
     found = []
@@ -254,6 +261,8 @@ def environment_of(label, directory):
                        UBSAN_OPTIONS="print_stacktrace=1")
     if label == "aarch64" and not IS_AARCH64:
         environment["RINGCAST_EMULATOR"] = EMULATOR
+    if label == "wss":
+        environment["RINGCAST_TEST_WSS"] = "1"
     if label == "tsan":
         environment["RINGCAST_BIN_DIR"] += "/bin"
         environment["RINGCAST_SANITIZED"] = "1"
@@ -263,7 +272,7 @@ def environment_of(label, directory):
 
 def workers_of(label):
     """Integration tests mostly wait. Their rings are locked memory, which an ordinary user has little of."""
-    if label != "integration":
+    if label not in ("integration", "wss"):
         return CORES
     locked = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
     is_limited = os.geteuid() != 0 and locked != resource.RLIM_INFINITY
@@ -365,10 +374,12 @@ def run_fuzz(directory, names):
 
 
 def command_of(stage, size):
-    if stage == "autobahn":
+    if stage in ("autobahn", "autobahn_tls"):
         return [SCRIPT, stage, "scripts", *(AUTOBAHN_CASES if size == "full" else ())]
     if stage == "qemu":
         return [SCRIPT, stage, "scripts"]
+    if stage == "wss":
+        return [SCRIPT, stage, "zig-out/bin"]
     if stage == "soak":
         return [SCRIPT, stage, "zig-out/debug"]
     return [ZIG, "build", stage, "--summary", "none"]

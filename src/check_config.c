@@ -128,59 +128,82 @@ int check_config_memory(const struct options *options, const struct frame_log_op
     return error;
 }
 
-/* The socket for ctl and the metrics port. */
-static int check_config_monitoring(const struct options *options, char *error_out,
-                                   size_t error_bytes)
+/* A host and a port, by the names of their options. */
+struct check_config_door {
+    const char *host_option;
+    const char *port_option;
+    const char *purpose;
+    struct listener_options listener;
+};
+
+/* Whether the host has addresses, and none of the doors before has the port. */
+static int check_config_door(const struct check_config_door *doors, uint32_t number,
+                             char *error_out, size_t error_bytes)
 {
     char words[CHECK_CONFIG_WORDS_BYTES_MAX] = "";
-    const char *option = "ctl-socket";
-    struct listener_options clients = {.host = options->host, .port = (uint16_t)options->port};
-    struct listener_options admin = {.host = options->admin_host,
-                                     .port = (uint16_t)options->admin_port};
-    struct listener_options metrics = {.host = options->metrics_host,
-                                       .port = (uint16_t)options->metrics_port};
-    int error = 0;
-    if (options->ctl_path != NULL && strcmp(options->ctl_path, "off") != 0) {
-        error = listener_unix_check(options->ctl_path, words, sizeof words);
+    const struct check_config_door *door = &doors[number];
+    int error = listener_check_tcp(&door->listener, words, sizeof words);
+    if (error < 0) {
+        snprintf(error_out, error_bytes, "--%s: %s", door->host_option, words);
+        return error;
     }
-    if (error == 0 && options_has_metrics_port(options)) {
-        option = "metrics-host";
-        error = listener_check_tcp(&metrics, words, sizeof words);
-        bool is_clients = error == 0 && listener_conflicts(&clients, &metrics);
-        if (is_clients || (error == 0 && listener_conflicts(&admin, &metrics))) {
-            option = "metrics-port";
-            error = -EINVAL;
-            snprintf(words, sizeof words, "%u is also the port %s; give another one",
-                     options->metrics_port,
-                     is_clients ? "for clients (--port)" : "of the admin server (--admin-port)");
+    for (uint32_t i = 0; i < number; i++) {
+        if (listener_conflicts(&doors[i].listener, &door->listener)) {
+            snprintf(error_out, error_bytes,
+                     "--%s: %u is also the port %s (--%s); give another one", door->port_option,
+                     door->listener.port, doors[i].purpose, doors[i].port_option);
+            return -EINVAL;
         }
     }
-    snprintf(error_out, error_bytes, "--%s: %s", option, words);
+    return 0;
+}
+
+static int check_config_doors(const struct options *options, char *error_out, size_t error_bytes)
+{
+    struct check_config_door doors[4] = {
+        {"host", "port", "for clients", {.host = options->host, .port = (uint16_t)options->port}},
+        {"admin-host",
+         "admin-port",
+         "of the admin server",
+         {.host = options->admin_host, .port = (uint16_t)options->admin_port}},
+    };
+    uint32_t count = 2;
+    int error = 0;
+    if (options_has_tls(options)) {
+        doors[count++] = (struct check_config_door){
+            "host",
+            "tls-port",
+            "for clients with TLS",
+            {.host = options->host, .port = (uint16_t)options->tls_port}};
+    }
+    if (options_has_metrics_port(options)) {
+        doors[count++] = (struct check_config_door){
+            "metrics-host",
+            "metrics-port",
+            "for metrics",
+            {.host = options->metrics_host, .port = (uint16_t)options->metrics_port}};
+    }
+    for (uint32_t i = 0; i < count && error == 0; i++) {
+        error = check_config_door(doors, i, error_out, error_bytes);
+    }
     return error;
 }
 
 int check_config_listeners(const struct options *options, char *error_out, size_t error_bytes)
 {
     char words[CHECK_CONFIG_WORDS_BYTES_MAX] = "";
-    const char *option = "host";
-    struct listener_options clients = {.host = options->host, .port = (uint16_t)options->port};
-    struct listener_options admin = {.host = options->admin_host,
-                                     .port = (uint16_t)options->admin_port};
-    int error = listener_check_tcp(&clients, words, sizeof words);
-    if (error == 0 && options->unix_path != NULL) {
-        option = "unix";
+    const char *option = "unix";
+    int error = check_config_doors(options, error_out, error_bytes);
+    if (error < 0) {
+        return error;
+    }
+    if (options->unix_path != NULL) {
         error = listener_unix_check(options->unix_path, words, sizeof words);
     }
-    if (error == 0) {
-        option = "admin-host";
-        error = listener_check_tcp(&admin, words, sizeof words);
-    }
-    if (error == 0 && listener_conflicts(&clients, &admin)) {
-        option = "admin-port";
-        error = -EINVAL;
-        snprintf(words, sizeof words, "%u is also the port for clients (--port); give another one",
-                 options->admin_port);
+    if (error == 0 && options->ctl_path != NULL && strcmp(options->ctl_path, "off") != 0) {
+        option = "ctl-socket";
+        error = listener_unix_check(options->ctl_path, words, sizeof words);
     }
     snprintf(error_out, error_bytes, "--%s: %s", option, words);
-    return error < 0 ? error : check_config_monitoring(options, error_out, error_bytes);
+    return error;
 }

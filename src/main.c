@@ -45,6 +45,8 @@
 #include "src/server_log.h"
 #include "src/server_record.h"
 #include "src/server_roll.h"
+#include "src/server_tls.h"
+#include "src/server_tls_watch.h"
 #include "src/signals.h"
 #include "tools/ctl/ctl_command.h"
 #include "tools/ctl/health_command.h"
@@ -242,6 +244,7 @@ static server_step *const main_prepare_steps[] = {
     server_record_create,
     server_create_publisher,
     server_admin_load_tokens,
+    server_tls_load,
     server_check_listeners,
     NULL,
 };
@@ -249,6 +252,7 @@ static server_step *const main_open_steps[] = {
     server_measure_sends,
     server_open_sockets,
     server_create_guard,
+    server_tls_start,
     server_create_cores,
     server_record_start,
     server_create_commands,
@@ -351,6 +355,7 @@ static void main_tick(struct server *server)
         metrics_tick(server->metrics, now_ns);
         server_roll_tick(server, now_ns);
         server_guard_tick(server, now_ns);
+        server_tls_tick(server, now_ns);
     }
 }
 
@@ -565,7 +570,8 @@ int main(int argc, char **argv)
         options_print(stdout, &server.options);
         return standard_fds_flush("ringcast") ? 0 : SERVER_EXIT_FAILED;
     }
-    int error = arenas_create(server.options.core_count + MAIN_OTHER_THREADS);
+    int error = arenas_create(server.options.core_count + server.options.tls.thread_count +
+                              MAIN_OTHER_THREADS);
     if (error == 0) {
         error = log_open((enum log_level)server.options.log_level, server.options.log_format == 1,
                          1 + server.options.core_count);

@@ -17,6 +17,7 @@
 #include "src/market/staleness.h"
 #include "src/record/record.h"
 #include "src/reload_changes.h"
+#include "src/server_tls.h"
 #include "src/session/session_policy.h"
 
 enum reload_stage {
@@ -47,6 +48,7 @@ struct reload {
     struct options fresh;
     struct options merged; /* what is to run: fresh where it is live */
     struct access *access;
+    struct server_tls_loaded tls;
     struct reload_changes changes;
     struct core_mail mails[COUNTERS_CORES_MAX];
     struct session_policy policies[COUNTERS_CORES_MAX];
@@ -81,7 +83,7 @@ static int reload_check_files(const struct options *options, char *error_out, si
     return error;
 }
 
-/* reload->fresh and reload->access, or neither. */
+/* reload->fresh, reload->access and reload->tls, or none of them. */
 static int reload_read(struct reload *reload, char *error_out, size_t error_bytes)
 {
     struct server *server = reload->server;
@@ -99,6 +101,13 @@ static int reload_read(struct reload *reload, char *error_out, size_t error_byte
     if (error == 0) {
         error = access_renew(&reload->access, server->access, &reload->fresh.access, &server->key,
                              text, sizeof text);
+    }
+    if (error == 0) {
+        error = server_tls_renew(server, &reload->fresh, &reload->tls, text, sizeof text);
+        if (error < 0) {
+            access_destroy(reload->access);
+            reload->access = NULL;
+        }
     }
     if (error < 0) {
         options_locate(&reload->fresh, text, error_out, error_bytes);
@@ -179,9 +188,14 @@ static int reload_begin(struct reload *reload, struct reload_call *call)
         .running_files = access_file_digests(reload->server->access),
         .fresh_files = access_file_digests(reload->access),
     };
+    if (reload->tls.context != NULL) {
+        compared.running_tls_files = reload->server->tls->loaded.digests;
+        compared.fresh_tls_files = reload->tls.digests;
+    }
     if (reload_changes_find(&reload->changes, &compared) < 0) {
         access_destroy(reload->access);
         reload->access = NULL;
+        server_tls_drop(&reload->tls);
         options_deinit(&reload->fresh);
         return reload_refuse(call, "no memory");
     }
@@ -200,8 +214,12 @@ static void reload_end(struct reload *reload, struct reload_call *call)
     access_destroy(server->access);
     server->access = reload->access;
     reload->access = NULL;
+    if (reload_changes_switch_tls(&before, &reload->fresh)) {
+        options_keep(&reload->fresh, &reload->taken); /* The options of TLS stay as they were. */
+    }
     reload_changes_apply(&server->options, &reload->merged);
     server_apply(server, &before);
+    server_tls_take(server, &reload->tls);
     options_deinit(&reload->taken); /* Nothing borrows from it any more. */
     reload->taken = reload->fresh;
     reload->fresh = (struct options){.kept = NULL};
@@ -332,6 +350,7 @@ void reload_destroy(struct reload *reload)
         access_destroy(reload->access);
         reload_changes_drop(&reload->changes);
     }
+    server_tls_drop(&reload->tls);
     json_decref(reload->on_signal.answer);
     options_deinit(&reload->fresh);
     options_deinit(&reload->taken);

@@ -8,6 +8,7 @@
 #include "codec/base/units.h"
 #include "src/base/log.h"
 #include "src/config/options_value.h"
+#include "src/server_tls.h"
 
 #define RELOAD_CHANGES_NAMES_BYTES_MAX 180 /* of keys, in the line of the log */
 
@@ -26,16 +27,25 @@ static size_t reload_changes_value_bytes(const struct option_spec *spec)
         return spec->max > UINT32_MAX ? sizeof(uint64_t) : sizeof(uint32_t);
     case OPTION_CHOICE:
         return sizeof(int);
+    case OPTION_LIST:
+        return sizeof(struct options_list);
     default:
         return 0; /* No row of another kind is live. */
     }
+}
+
+bool reload_changes_switch_tls(const struct options *running, const struct options *fresh)
+{
+    return options_has_tls(running) != options_has_tls(fresh);
 }
 
 static bool reload_changes_is_live(const struct reload_compared *compared,
                                    const struct option_spec *spec)
 {
     bool is_slab = spec->offset == offsetof(struct options, connections_max);
+    bool is_tls = (spec->group & ~OPTION_COMMON) == OPTION_GROUP_TLS;
     return (spec->kind & OPTION_LIVE) != 0 &&
+           (!is_tls || !reload_changes_switch_tls(compared->running, compared->fresh)) &&
            (!is_slab || compared->fresh->connections_max <= compared->connections_most);
 }
 
@@ -56,6 +66,14 @@ static void reload_changes_copy(struct options *to, const struct options *from,
     reload_changes_copy_origin(to, from, spec);
 }
 
+/* What options_tls.h makes of several rows. Threads need a restart. */
+static void reload_changes_copy_tls(struct options *to, const struct options *from)
+{
+    uint32_t thread_count = to->tls.thread_count;
+    to->tls = from->tls;
+    to->tls.thread_count = thread_count;
+}
+
 void reload_changes_apply(struct options *running, const struct options *merged)
 {
     size_t count;
@@ -66,19 +84,32 @@ void reload_changes_apply(struct options *running, const struct options *merged)
         }
     }
     running->access.rate_limit_enabled = merged->access.rate_limit_enabled;
+    reload_changes_copy_tls(running, merged);
+}
+
+/* Whether the file of an option is among them, and holds something else. */
+static bool reload_changes_differ(const struct option_spec *spec, const char *const *names,
+                                  uint32_t count, const struct secrets_digest *running,
+                                  const struct secrets_digest *fresh)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (strcmp(spec->name, names[i]) == 0) {
+            return memcmp(&running[i], &fresh[i], sizeof fresh[i]) != 0;
+        }
+    }
+    return false;
 }
 
 /* Whether a file with the same name holds something else. */
 static bool reload_changes_is_rewritten(const struct reload_compared *compared,
                                         const struct option_spec *spec)
 {
-    for (uint32_t i = 0; i < SECRETS_FILES; i++) {
-        if (strcmp(spec->name, secrets_files[i]) == 0) {
-            return memcmp(&compared->running_files[i], &compared->fresh_files[i],
-                          sizeof compared->fresh_files[i]) != 0;
-        }
-    }
-    return false;
+    bool has_tls = compared->running_tls_files != NULL && compared->fresh_tls_files != NULL;
+    return reload_changes_differ(spec, secrets_files, SECRETS_FILES, compared->running_files,
+                                 compared->fresh_files) ||
+           (has_tls &&
+            reload_changes_differ(spec, server_tls_files, SERVER_TLS_FILES,
+                                  compared->running_tls_files, compared->fresh_tls_files));
 }
 
 static int reload_changes_look(struct reload_changes *changes,
@@ -118,6 +149,9 @@ int reload_changes_find(struct reload_changes *changes_out, const struct reload_
         error = is_value ? reload_changes_look(&changes, compared, &table[i]) : 0;
     }
     compared->merged->access.rate_limit_enabled = compared->merged->rate_limit_enabled != 0;
+    if (!reload_changes_switch_tls(compared->running, compared->fresh)) {
+        reload_changes_copy_tls(compared->merged, compared->fresh);
+    }
     if (error < 0) {
         reload_changes_drop(&changes);
     }

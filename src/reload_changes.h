@@ -28,7 +28,12 @@ struct reload_compared {
     uint32_t connections_most; /* More need a restart. */
     const struct secrets_digest *running_files; /* SECRETS_FILES of each */
     const struct secrets_digest *fresh_files;
+    const struct secrets_digest *running_tls_files; /* SERVER_TLS_FILES; NULL: no TLS */
+    const struct secrets_digest *fresh_tls_files;   /* the same */
 };
+
+/* TLS is switched on or off by a restart, and its other options with it. */
+bool reload_changes_switch_tls(const struct options *running, const struct options *fresh);
 
 /* On failure changes is empty. */
 int reload_changes_find(struct reload_changes *changes_out, const struct reload_compared *compared);

@@ -28,6 +28,7 @@
 #include "src/market/staleness.h"
 #include "src/record/record.h"
 #include "src/reload.h"
+#include "src/server_tls.h"
 #include "src/session/session.h"
 #include "src/zero_copy.h"
 
@@ -39,12 +40,13 @@
 #define SERVER_OWN_FDS 13
 #define SERVER_ADMIN_FDS 3  /* of libmicrohttpd, for each further socket of the admin server */
 #define SERVER_RECORD_FDS 2 /* a file of the recording, and the directory while it is listed */
+#define SERVER_TLS_FDS 2    /* of each thread that does handshakes: a ring, and what wakes it */
 #define SERVER_ERROR_BYTES_MAX 512
 #define SERVER_PATH_ERROR_BYTES_MAX 4608 /* a path may have 4095 */
 
 static_assert(OPTIONS_CORES_MAX == COUNTERS_CORES_MAX, "each core has counters");
 static_assert(OPTIONS_CONNECTIONS_MAX <= CORE_CLAIMS_COUNT_MAX, "all may have one encoding");
-static_assert(OPTIONS_FEEDS_MAX == PUBLISHER_FEEDS_MAX, "the publisher takes as many");
+static_assert(OPTIONS_LIST_MAX == PUBLISHER_FEEDS_MAX, "the publisher takes as many");
 static_assert(OPTIONS_SUBSCRIPTIONS_MAX == CHANNELS_MAX, "one for each channel is the most");
 static_assert(OPTIONS_FRAME_LOG_BYTES_MIN == FRAME_LOG_BYTES_MIN, "what config allows can be made");
 static_assert(METRICS_LOGS_MAX == CORE_ENCODINGS_MAX, "a log of each encoding");
@@ -298,7 +300,9 @@ static int server_share_descriptors(struct server *server)
     uint64_t own_count =
         SERVER_OWN_FDS + (server->record != NULL ? SERVER_RECORD_FDS : 0) +
         SERVER_ADMIN_FDS * (sockets_admin_count(&server->sockets) - 1) +
-        (2 + sockets->clients.address_count) * (uint64_t)server->options.core_count +
+        (2 + sockets->clients.address_count + sockets->tls.address_count) *
+            (uint64_t)server->options.core_count +
+        (server->tls == NULL ? 0 : SERVER_TLS_FDS * (uint64_t)server->options.tls.thread_count) +
         server_feed_fds(server, server->fds_max);
     return descriptors_share(server->fds_max, own_count, server->options.connections_max,
                              &server->descriptors);
@@ -357,6 +361,7 @@ static int server_create_core(struct server *server, uint32_t index)
         .encodings = encodings,
         .encoding_count = encoding_count,
         .claims = encodings_claims(server->encodings),
+        .tls = server_tls_service(server),
         .counters = &server->counters->cores[index],
         .ops = &session_ops,
         .context = server->sessions[index],
@@ -484,6 +489,7 @@ void server_destroy(struct server *server)
     if (server->metrics != NULL) {
         metrics_destroy(server->metrics);
     }
+    server_tls_destroy(server);
     for (uint32_t i = 0; i < server->core_count; i++) {
         core_destroy(server->cores[i]);
     }

@@ -66,6 +66,7 @@ struct server {
     struct access *access;
     struct publish_access *publish_access;
     struct guard *guard;
+    struct server_tls *tls; /* NULL: no TLS */
     struct metrics *metrics;
     struct keyed_hash key;                /* of the hash tables */
     struct token_table admin_tokens;      /* one, or none */

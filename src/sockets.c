@@ -18,7 +18,8 @@
 #define SOCKETS_ERROR_BYTES_MAX 512
 
 static_assert(OPTIONS_CORES_MAX <= LISTENER_SHARES_MAX, "each core has a share");
-static_assert(LISTENER_ADDRESSES_MAX + 1 <= CORE_LISTENERS_MAX, "of a host, and a Unix socket");
+static_assert(2 * LISTENER_ADDRESSES_MAX + 1 <= CORE_LISTENERS_MAX,
+              "of a host, plain and TLS, and a Unix socket");
 
 void sockets_init(struct sockets *sockets)
 {
@@ -132,7 +133,8 @@ static int sockets_open_admin(struct sockets *sockets, const struct options *opt
                : error;
 }
 
-int sockets_open(struct sockets *sockets, const struct options *options, const char *counters_path)
+/* The ports for clients. */
+static int sockets_open_clients(struct sockets *sockets, const struct options *options)
 {
     uint64_t timeout_ms = 3 * options->heartbeat_interval_ns / NS_PER_MS;
     struct listener_options clients = {
@@ -145,6 +147,17 @@ int sockets_open(struct sockets *sockets, const struct options *options, const c
     };
     int error =
         sockets_open_tcp(&sockets->clients, options, "host", "port", &clients, options->core_count);
+    if (error == 0 && options_has_tls(options)) {
+        clients.port = (uint16_t)options->tls_port;
+        error = sockets_open_tcp(&sockets->tls, options, "host", "tls-port", &clients,
+                                 options->core_count);
+    }
+    return error;
+}
+
+int sockets_open(struct sockets *sockets, const struct options *options, const char *counters_path)
+{
+    int error = sockets_open_clients(sockets, options);
     if (error == 0 && options->unix_path != NULL) {
         char text[SOCKETS_ERROR_BYTES_MAX - 64];
         error = sockets_open_unix(&sockets->unix_listener, options->unix_path, text, sizeof text);
@@ -161,6 +174,7 @@ int sockets_open(struct sockets *sockets, const struct options *options, const c
 void sockets_close(struct sockets *sockets)
 {
     listener_close_tcp(&sockets->clients);
+    listener_close_tcp(&sockets->tls);
     listener_close_tcp(&sockets->admin);
     listener_close_tcp(&sockets->metrics);
     if (sockets->unix_listener.fd >= 0) {
@@ -181,16 +195,26 @@ void sockets_unlink(const struct sockets *sockets)
     }
 }
 
+/* Adds the share of a core. */
+static void sockets_share_tcp(const struct listener_tcp *listener, uint32_t core, bool is_tls,
+                              struct core_listener *listeners, uint32_t *count)
+{
+    assert_always(listener->address_count == 0 || core < listener->share_count);
+    for (uint32_t i = 0; i < listener->address_count; i++) {
+        assert_always(listener->fds[i][core] >= 0);
+        assert_always(*count < CORE_LISTENERS_MAX);
+        listeners[(*count)++] =
+            (struct core_listener){.fd = listener->fds[i][core], .is_tls = is_tls};
+    }
+}
+
 uint32_t sockets_share(const struct sockets *sockets, uint32_t core,
                        struct core_listener listeners_out[CORE_LISTENERS_MAX])
 {
     uint32_t count = 0;
-    assert_always(core < sockets->clients.share_count);
-    while (count < sockets->clients.address_count) {
-        listeners_out[count] = (struct core_listener){.fd = sockets->clients.fds[count][core]};
-        assert_always(listeners_out[count].fd >= 0);
-        count++;
-    }
+    assert_always(sockets->clients.address_count > 0);
+    sockets_share_tcp(&sockets->clients, core, false, listeners_out, &count);
+    sockets_share_tcp(&sockets->tls, core, true, listeners_out, &count);
     if (sockets->unix_listener.fd >= 0) {
         listeners_out[count++] =
             (struct core_listener){.fd = sockets->unix_listener.fd, .is_unix = true};
@@ -204,6 +228,9 @@ void sockets_announce(const struct sockets *sockets)
               sockets->clients.names[0], sockets->admin.names[0]);
     for (uint32_t i = 1; i < sockets->clients.address_count; i++) {
         log_write(LOG_LEVEL_INFO, "listening on %s", sockets->clients.names[i]);
+    }
+    for (uint32_t i = 0; i < sockets->tls.address_count; i++) {
+        log_write(LOG_LEVEL_INFO, "listening on wss://%s", sockets->tls.names[i]);
     }
     for (uint32_t i = 1; i < sockets->admin.address_count; i++) {
         log_write(LOG_LEVEL_INFO, "admin on %s", sockets->admin.names[i]);

@@ -134,7 +134,7 @@ static void each_option_has_a_variable_of_its_own(void **state)
         bool has_none = table[i].name == NULL || table[i].kind == OPTION_ACTION;
         assert_int_equal(name[0] == '\0', has_none);
         if (has_none || option_kind(&table[i]) == OPTION_TEXT ||
-            (table[i].kind & OPTION_SECRET) != 0 || table[i].kind == OPTION_FEEDS) {
+            (table[i].kind & OPTION_SECRET) != 0 || table[i].kind == OPTION_LIST) {
             continue;
         }
         /* It is read: a value that no such option has is refused, in its name. */
@@ -635,7 +635,7 @@ static void a_file_that_cannot_be_read_is_named(void **state)
 
 static const struct option_spec texts_spec = {
     .name = "texts",
-    .kind = OPTION_FEEDS,
+    .kind = OPTION_LIST,
     .offset = offsetof(struct options, feeds),
     .max = 4,
 };
@@ -716,8 +716,8 @@ static void the_table_is_sound(void **state)
     for (size_t i = 0; i < count; i++) {
         const struct option_spec *spec = &table[i];
         uint32_t kind = option_kind(spec);
-        bool is_list = kind == OPTION_FEEDS;
-        assert_true(!is_list || (spec->max >= 1 && spec->max <= OPTIONS_FEEDS_MAX));
+        bool is_list = kind == OPTION_LIST;
+        assert_true(!is_list || (spec->max >= 1 && spec->max <= OPTIONS_LIST_MAX));
         assert_true(spec->name == NULL || strlen(spec->name) <= NEAREST_NAME_BYTES_MAX);
         if (spec->key == NULL) {
             bool needs_none =

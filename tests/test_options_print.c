@@ -86,7 +86,7 @@ static const char *sample(const struct option_spec *spec, char *buffer, size_t b
     }
     case OPTION_CORES:
         return "2-3";
-    case OPTION_FEEDS:
+    case OPTION_LIST:
         return "sim:types=quote+bar,rate=5";
     case OPTION_ACTION:
     case OPTION_IGNORED:
@@ -120,7 +120,7 @@ static struct options set_all(bool with_secrets)
         if (option_value_take(&value, &options) < 0) {
             fail_msg("%s", error);
         }
-        for (size_t j = 0; option_kind(&table[i]) == OPTION_FEEDS && j < 2; j++) {
+        for (size_t j = 0; option_kind(&table[i]) == OPTION_LIST && j < 2; j++) {
             value.text = twice[j];
             assert_int_equal(option_value_take(&value, &options), 0);
         }

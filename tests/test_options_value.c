@@ -15,7 +15,7 @@ static void assert_value(const char *line, const char *text, const char *json)
     name[strcspn(name, "?")] = '\0';
     json_t *value = options_value_json(&options, options_fixture_row(name));
     char *dump = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-    const char *is = option_kind(options_fixture_row(name)) == OPTION_FEEDS
+    const char *is = option_kind(options_fixture_row(name)) == OPTION_LIST
                          ? NULL
                          : options_value_text(&options, options_fixture_row(name), buffer);
     assert_int_equal(is == NULL, text == NULL);

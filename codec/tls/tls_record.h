@@ -71,7 +71,7 @@ enum tls_status {
     TLS_TOO_LONG,   /* alert 22 */
     TLS_MALFORMED,  /* not a record of this version, or no room for a tag: alert 22 or 50 */
     TLS_BAD_MAC,    /* does not open: alert 20 */
-    TLS_UNEXPECTED, /* opens, and has no content type, or one that is not known: alert 10 */
+    TLS_UNEXPECTED, /* of a content type that is not known, or in the clear in TLS 1.3: alert 10 */
 };
 
 /* The keys of one direction. Of TLS 1.2 with AES-GCM the iv is 4 bytes of salt, then the explicit
@@ -91,6 +91,8 @@ struct tls_ciphers;
 /* 0, -ENOMEM or -ENOTSUP (libcrypto lacks a suite, as a FIPS provider lacks ChaCha20). */
 int tls_ciphers_open(struct tls_ciphers **ciphers_out);
 void tls_ciphers_close(struct tls_ciphers *ciphers); /* Wipes what is left of keys. NULL: nothing */
+/* Wipes the keys of the last records, which the cipher contexts still have. */
+void tls_ciphers_forget(struct tls_ciphers *ciphers);
 
 /* Where the plaintext of a sealed record begins. */
 static inline size_t tls_record_front(const struct tls_keys *keys)
@@ -113,7 +115,7 @@ size_t tls_record_seal(struct tls_ciphers *ciphers, struct tls_keys *keys, enum 
                        uint8_t *record, size_t plain_bytes);
 
 /* How long the record is that begins with these bytes. TLS_NEED_MORE: the header is not whole.
- * TLS_TOO_LONG, TLS_MALFORMED: it will never open. */
+ * TLS_TOO_LONG, TLS_MALFORMED, TLS_UNEXPECTED: it will never open. */
 enum tls_status tls_record_length(const struct tls_keys *keys, const uint8_t *bytes, size_t count,
                                   size_t *record_bytes_out);
 

@@ -17,6 +17,7 @@
 #include "ring/link/deadlines.h"
 #include "ring/link/input.h"
 #include "ring/link/opening.h"
+#include "ring/link/securing.h"
 
 #define CORE_SLEEP_NS_MAX (100 * NS_PER_MS) /* so that core_stop needs no wake-up of its own */
 #define CORE_SPIN_NS (50 * NS_PER_US)       /* before a core without inline publisher sleeps */
@@ -272,6 +273,7 @@ static uint32_t core_lend_bytes(uint32_t bytes)
 static int core_open_links(struct core *core, char error_out[ENGINE_ERROR_BYTES_MAX])
 {
     const struct links_options options = {
+        .core_number = core->options.index,
         .link_count = core->slab_count,
         .encoding_count = core->options.encoding_count,
         .place_count_max = core->options.place_count_max,
@@ -288,6 +290,7 @@ static int core_open_links(struct core *core, char error_out[ENGINE_ERROR_BYTES_
         .conn_count = core->options.conn_count,
         .place_count = core->options.place_count,
         .pressure = core->options.pressure,
+        .tls = core->options.tls,
         .counters = core->counters,
         .core = core,
         .asks = &core_asks,
@@ -358,7 +361,7 @@ static void core_begin_stop(struct core *core)
             link_close(&core->links, link, CORE_DRAIN_CLOSE_CODE, "drain", "drain");
         } else if (link->stage == LINK_STREAMING) {
             link_close(&core->links, link, 1001, "server stopping", "server stopping");
-        } else if (link->stage == LINK_HANDSHAKING) {
+        } else if (link->stage == LINK_SECURING || link->stage == LINK_HANDSHAKING) {
             link_doom(&core->links, link, 0, "server stopping");
         }
     }
@@ -373,7 +376,7 @@ static bool core_has_stopped(struct core *core)
         }
         core_begin_stop(core);
     }
-    if (core->links.free_count == core->slab_count) {
+    if (core->links.free_count == core->slab_count && securing_is_idle(&core->links)) {
         return true;
     }
     if (core->time.now_ns < core->stop_deadline_ns) {
@@ -431,11 +434,12 @@ static uint64_t core_wait_ns(const struct core *core, uint64_t next_publish_ns)
     return wait_ns < CORE_SLEEP_NS_MAX ? wait_ns : CORE_SLEEP_NS_MAX;
 }
 
-/* Whether there is mail, there are frames to fan out, or an encoding has begun that conns wait for.
- * In any log: a writer that takes room back shows one log's frames before the others'. */
+/* Whether there is mail, a TLS handshake has gone on, there are frames to fan out, or an encoding
+ * has begun that conns wait for. In any log: a writer that takes room back shows one log's frames
+ * before the others'. */
 static bool core_has_news(const struct core *core)
 {
-    if (core_has_mail(core)) {
+    if (core_has_mail(core) || securing_has_result(&core->links)) {
         return true;
     }
     for (uint32_t i = 0; i < core->options.encoding_count; i++) {
@@ -550,6 +554,7 @@ static void core_turn(struct core *core)
     core->worked_ns = core->has_pushed ? core->time.now_ns : core->worked_ns;
     core_run_timers(core);
     input_run_waiting(&core->links);
+    securing_go_on(&core->links);
     opening_go_on(&core->links);
     core_sleep(core, core->has_pushed || has_mail ? 0 : core_wait_ns(core, next_publish_ns),
                next_publish_ns == UINT64_MAX);

@@ -4,6 +4,9 @@
 #include "ring/fan/roster.h"
 #include "ring/link/input.h"
 #include "ring/link/opening.h"
+#include "ring/link/securing.h"
+#include "ring/link/tls_in.h"
+#include "ring/link/tls_out.h"
 
 /* Of a turn (see core_spend); what is left waits for the next, so that frames go on meanwhile. */
 #define CORE_BURY_UNITS 8000
@@ -49,6 +52,10 @@ static void core_bury_doomed(struct core *core, uint32_t conn)
     if (link->has_encoding && encoding != CORE_ENCODING_JSON) {
         core_claims_leave(core->options.claims, encoding);
     }
+    if (link->is_tls) {
+        securing_end(&core->links, link);
+        tls_out_end(&core->links, link);
+    }
     link_end(&core->links, link);
     assert_always(!link->was_opened || !link->is_refused);
     if (link->was_opened) {
@@ -72,6 +79,10 @@ static void core_bury_one(struct core *core, uint32_t conn)
     core_bury_subscriber(core, subscriber);
     input_release(&core->links, link);
     input_forget(&core->links, link);
+    if (link->is_tls) {
+        tls_in_release(&core->links, link);
+        securing_forget(&core->links, link);
+    }
     if (link->awaits_answer) {
         opening_stop_waiting(&core->links, link);
     }

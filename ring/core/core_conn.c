@@ -31,20 +31,21 @@ void core_send_raw(struct core *core, uint32_t index, const void *bytes, size_t 
 
 bool core_has_drained(struct core *core, uint32_t index)
 {
-    return core_link(core, index)->out.bytes == 0;
+    return links_waiting_bytes(&core->links, core_link(core, index)) == 0;
 }
 
 bool core_await_drain(struct core *core, uint32_t index)
 {
     struct link *link = core_link(core, index);
     assert_always(link->is_held);
-    link->awaits_drain = link->out.bytes > 0;
+    link->awaits_drain = !core_has_drained(core, index);
     return !link->awaits_drain;
 }
 
 bool core_has_room(struct core *core, uint32_t index, size_t bytes)
 {
-    return core_link(core, index)->out.bytes + bytes <= out_pool_share(&core->links.out_pool);
+    return links_waiting_bytes(&core->links, core_link(core, index)) + bytes <=
+           out_pool_share(&core->links.out_pool);
 }
 
 void core_close(struct core *core, uint32_t index, uint16_t code, const char *reason)

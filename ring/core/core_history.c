@@ -145,7 +145,8 @@ uint64_t core_log_begins_ns(struct core *core)
 
 static bool core_has_snapshot_room(struct core *core, uint32_t conn, uint64_t bytes)
 {
-    return core_link(core, conn)->out.bytes + bytes <= CORE_SNAPSHOT_BYTES_MAX &&
+    return links_waiting_bytes(&core->links, core_link(core, conn)) + bytes <=
+               CORE_SNAPSHOT_BYTES_MAX &&
            core_has_room(core, conn, bytes);
 }
 

@@ -153,7 +153,8 @@ static void core_plan_own_of(struct core *core, uint32_t conn)
     struct subscriber *subscriber = core_subscriber(core, conn);
     struct plan_batch *batch = core->fan.batch;
     link->is_ready = false;
-    if (!link_is_open(link) || link->flow != LINK_CLEAR || link->out.bytes == 0) {
+    if (!link_is_open(link) || link->flow != LINK_CLEAR ||
+        links_waiting_bytes(&core->links, link) == 0) {
         return;
     }
     if (link->stage == LINK_STREAMING && subscriber->mode == SUBSCRIBER_PULLING) {
@@ -192,7 +193,7 @@ static struct link_view core_view(struct core *core, uint32_t conn)
 {
     const struct link *link = core_link(core, conn);
     return (struct link_view){
-        .waiting_bytes = link->out.bytes,
+        .waiting_bytes = links_waiting_bytes(&core->links, link),
         .lend_bytes =
             core_may_lend(core) ? sender_lend_alone_bytes(&core->links, link) : UINT32_MAX,
     };

@@ -30,7 +30,7 @@ static uint64_t account_find_cut(struct fan *fan, const struct send_plan *plan, 
 {
     const struct frame_log *log = fan->streams[plan->log].log;
     const struct iovec *iov = &fan->batch->iovs[plan->iov_first];
-    assert_always(bytes < plan->bytes || plan->bytes == 0);
+    assert_always(bytes <= plan->bytes);
     assert_always(plan->from <= plan->to);
     for (uint32_t i = 0; i < plan->iov_count; i++) {
         uint64_t start = frame_log_position(log, plan->from, iov[i].iov_base);

@@ -142,6 +142,14 @@ static inline void engine_prepare_recv(struct io_uring_sqe *sqe, int fd)
     sqe->buf_group = ENGINE_RECV_GROUP;
 }
 
+/* Into a receive buffer once: at most bytes_max bytes, and no more than the buffer holds. */
+static inline void engine_prepare_recv_once(struct io_uring_sqe *sqe, int fd, size_t bytes_max)
+{
+    io_uring_prep_recv(sqe, fd, NULL, bytes_max, 0);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = ENGINE_RECV_GROUP;
+}
+
 /* A send ends inside enter(), and posts a CQE only when it falls short. */
 static inline void engine_prepare_send(struct io_uring_sqe *sqe, int fd, const void *bytes,
                                        size_t count)

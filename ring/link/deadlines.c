@@ -2,6 +2,8 @@
 
 #include "codec/base/check.h"
 #include "ring/link/opening.h"
+#include "ring/link/securing.h"
+#include "ring/link/tls_in.h"
 
 /* A client that has sent something in the last interval is alive without a ping. It is still pinged
  * now and then, to measure the round trip. */
@@ -65,13 +67,21 @@ static bool deadlines_is_idle(struct links *links, const struct link *link)
             !ops->is_wanted(links->options.context, links->options.core, index));
 }
 
+/* Of a message that has begun, or a record of it, the rest does not come. */
+static bool deadlines_is_half(struct links *links, const struct link *link)
+{
+    return (link->input != LINK_NO_INPUT &&
+            links->now_ns >=
+                links_input(links, link->input)->since_ns + links->options.half_message_ns) ||
+           tls_in_is_late(links, link);
+}
+
 static void deadlines_check(struct links *links, struct link *link)
 {
     uint64_t now_ns = links->now_ns;
     uint32_t index = links_index(links, link);
     bool is_quiet = links->options.asks->is_quiet(links->options.core, index);
-    if (link->input != LINK_NO_INPUT &&
-        now_ns >= links_input(links, link->input)->since_ns + links->options.half_message_ns) {
+    if (deadlines_is_half(links, link)) {
         counter_add(&links->counters->closed_protocol, 1);
         link_close(links, link, 4005, "incomplete message for too long",
                    "incomplete message for too long");
@@ -148,7 +158,9 @@ void deadlines_on_timer(void *context, uint32_t number)
     if (link->flow == LINK_STUCK) {
         link_clear(links, link);
     }
-    if (link->stage == LINK_HANDSHAKING) {
+    if (link->stage == LINK_SECURING) {
+        securing_on_timer(links, link);
+    } else if (link->stage == LINK_HANDSHAKING) {
         opening_on_timer(links, link);
     } else if (link->stage == LINK_STREAMING) {
         deadlines_on_stream_timer(links, link);

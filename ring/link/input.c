@@ -6,6 +6,8 @@
 #include "codec/base/bytes.h"
 #include "codec/base/check.h"
 #include "ring/link/opening.h"
+#include "ring/link/securing.h"
+#include "ring/link/tls_in.h"
 
 /* ---- Half requests and messages ---- */
 
@@ -303,10 +305,9 @@ void input_run_waiting(struct links *links)
 
 /* ---- Receiving ---- */
 
-static void input_on_bytes(struct links *links, struct link *link, uint8_t *bytes, size_t count)
+void input_on_bytes(struct links *links, struct link *link, uint8_t *bytes, size_t count)
 {
     link->missed_pongs = 0;
-    counter_add(&links->counters->bytes_in, count);
     if (link->stage == LINK_STREAMING || link->awaits_answer) {
         input_take_bytes(links, link, bytes, count);
     } else if (link->stage == LINK_HANDSHAKING && link->input != LINK_NO_INPUT) {
@@ -326,16 +327,44 @@ static void input_on_bytes(struct links *links, struct link *link, uint8_t *byte
      * send a reset, which can overtake our answer. */
 }
 
+static void input_on_received(struct links *links, struct link *link, uint8_t *bytes, size_t count)
+{
+    counter_add(&links->counters->bytes_in, count);
+    if (link->is_tls) {
+        tls_in_on_bytes(links, link, bytes, count);
+    } else {
+        input_on_bytes(links, link, bytes, count);
+    }
+}
+
+void input_receive(struct links *links, struct link *link)
+{
+    if (!link->recv_armed && link_is_open(link) && !link->recv_paused) {
+        link->recv_paused = link_is_to_pause(links, link);
+        if (!link->recv_paused) {
+            link_arm_recv(links, link);
+        }
+    }
+}
+
 void input_on_recv(struct links *links, struct link *link, const struct io_uring_cqe *cqe)
 {
+    if (link->stage == LINK_SECURING) {
+        securing_on_recv(links, link, cqe);
+        return;
+    }
     bool more = (cqe->flags & IORING_CQE_F_MORE) != 0;
     link->recv_armed = more;
-    if (cqe->res > 0) {
+    if (cqe->res > 0 && (cqe->flags & IORING_CQE_F_BUFFER) == 0) {
+        assert_always(!link_is_open(link)); /* It was asked for in LINK_SECURING. */
+    } else if (cqe->res > 0) {
         if (link_is_open(link)) {
-            input_on_bytes(links, link, engine_recv_bytes(&links->engine, cqe), (size_t)cqe->res);
+            input_on_received(links, link, engine_recv_bytes(&links->engine, cqe),
+                              (size_t)cqe->res);
         }
         engine_give_back(&links->engine, cqe);
-    } else if (cqe->res == 0 && link->stage == LINK_CLOSING && link->out.bytes > 0) {
+    } else if (cqe->res == 0 && link->stage == LINK_CLOSING &&
+               links_waiting_bytes(links, link) > 0) {
         link->close_received = true; /* It may have shut its own half only, and reads the answer. */
     } else if (cqe->res == 0) {
         link_doom(links, link, 0, "closed by the peer");
@@ -344,11 +373,7 @@ void input_on_recv(struct links *links, struct link *link, const struct io_uring
     } else if (cqe->res != -ECANCELED) {
         link_doom(links, link, 0, cqe->res == -ECONNRESET ? "reset by the peer" : "receive failed");
     }
-    if (!link->recv_armed && link_is_open(link) && !link->recv_paused &&
-        (cqe->res != 0 || !link->close_received)) {
-        link->recv_paused = link_is_to_pause(links, link);
-        if (!link->recv_paused) {
-            link_arm_recv(links, link);
-        }
+    if (cqe->res != 0 || !link->close_received) {
+        input_receive(links, link);
     }
 }

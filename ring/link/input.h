@@ -19,6 +19,10 @@
 #define INPUT_UNIT_BYTES 64 /* inflated for a unit */
 
 void input_on_recv(struct links *links, struct link *link, const struct io_uring_cqe *cqe);
+/* Receives (on), unless its client is not to be read from just now. */
+void input_receive(struct links *links, struct link *link);
+/* What has come, without TLS: of its request, or messages. */
+void input_on_bytes(struct links *links, struct link *link, uint8_t *bytes, size_t count);
 /* Messages, or parts of them: now, or when their turn comes. */
 void input_take_bytes(struct links *links, struct link *link, uint8_t *bytes, size_t count);
 /* A slice for each link whose messages wait, until INPUT_TURN_UNITS are spent. */

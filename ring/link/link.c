@@ -36,7 +36,7 @@ void link_enter(struct links *links, struct link *link, enum link_stage next)
     assert_always((link_next_stages[link->stage] & (1u << next)) != 0);
     assert_always(next != LINK_FREE || !link_has_operations(link));
     assert_always(next != LINK_FREE || !link->is_ending);
-    assert_always(next != LINK_FREE || link->out.bytes == 0);
+    assert_always(next != LINK_FREE || links_waiting_bytes(links, link) == 0);
     PROBE3(conn_state, links_index(links, link), link->stage, next);
     link->stage = (uint8_t)next;
 }
@@ -85,8 +85,8 @@ static void link_cancel(struct links *links, const struct link *link, enum link_
 /* Its answers pile up. */
 bool link_is_full(const struct links *links, const struct link *link)
 {
-    return link->out.bytes > LINK_OUT_PAUSE_BYTES ||
-           link->out.bytes > out_pool_share(&links->out_pool);
+    uint32_t bytes = links_waiting_bytes(links, link);
+    return bytes > LINK_OUT_PAUSE_BYTES || bytes > out_pool_share(&links->out_pool);
 }
 
 /* Such a client is not read from, nor is one whose messages wait for their turn. */
@@ -156,12 +156,13 @@ void link_queue_frame(struct links *links, struct link *link, enum ws_opcode opc
 
 void link_on_sent(struct links *links, struct link *link)
 {
-    bool has_drained = link->awaits_drain && link->out.bytes == 0;
-    if (has_drained || (link->has_unread && !link->is_held && !link_is_full(links, link))) {
+    bool waits = links_waiting_bytes(links, link) > 0;
+    if ((link->awaits_drain && !waits) ||
+        (link->has_unread && !link->is_held && !link_is_full(links, link))) {
         link_wait(links, link);
     }
     link_resume_recv(links, link);
-    if (link->stage != LINK_CLOSING || link->out.bytes > 0) {
+    if (link->stage != LINK_CLOSING || waits) {
         return;
     }
     if (link->close_received) {
@@ -198,7 +199,7 @@ void link_wait_writable(struct links *links, struct link *link, bool progress)
 void link_clear(struct links *links, struct link *link)
 {
     link_enter_flow(links, link, LINK_CLEAR);
-    if (link->out.bytes > 0) {
+    if (links_waiting_bytes(links, link) > 0) {
         link_mark_ready(links, link);
     } else if (link->awaits_drain) {
         link_wait(links, link);

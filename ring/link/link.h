@@ -62,6 +62,7 @@ struct link {
     bool was_woken : 1; /* writable, and nothing was sent since */
     bool is_unix : 1;
     bool copies : 1; /* its socket takes nothing by reference: nothing is lent any more */
+    bool is_tls : 1; /* links->tls has its keys */
     bool recv_paused : 1;
     bool recv_armed : 1;
     bool writable_armed : 1;
@@ -84,7 +85,6 @@ struct link {
     bool was_pinged : 1;
     bool is_draining : 1; /* Its client has the notice of a drain. */
     bool was_blocked : 1; /* Its backlog has how long. */
-    bool is_tls : 1;      /* links->tls has its keys */
     bool job_running : 1; /* its handshake's, elsewhere */
     uint8_t missed_pongs : 2;
     uint16_t close_code;
@@ -98,7 +98,7 @@ struct link {
     int32_t end_text; /* see link_end_text() */
     uint32_t round_trip_us;
     /* Stamps: see stamp.h. */
-    uint32_t tick; /* its next tick is due */
+    uint32_t tick; /* its next tick is due; before it streams: the end of the time for its stage */
     union {
         uint32_t ping;  /* its next ping is due */
         uint32_t drain; /* with is_draining: it is closed then */
@@ -114,6 +114,8 @@ static_assert(sizeof(struct link) == CACHE_LINE_BYTES, "counted per connection")
 
 /* What few links need; by index, and touched when it is first used. */
 struct link_backlog {
+    /* With link->is_tls and is_proxied: what came before the TLS handshake, until the request. */
+    struct proxy_header proxied;
     /* While link->awaits_answer: what is left of its request. */
     struct list_link answer_link;
     char key[HANDSHAKE_KEY_BYTES];

@@ -13,14 +13,14 @@
 #include "ring/tls_service.h"
 
 #define LINK_TLS_NO_PART UINT16_MAX
+#define LINK_TLS_WAITS (UINT16_MAX - 1) /* for a job */
 
 struct link_tls {
     /* All that a seal touches: one line. */
     _Alignas(CACHE_LINE_BYTES) struct tls_keys tx;
-    bool owes_update;     /* a KeyUpdate, before the next data */
     bool is_notified;     /* its close_notify is queued */
     bool is_keyed;        /* tx and rx hold; before: in the middle of its handshake */
-    uint8_t warnings;     /* alerts of TLS 1.2 that were skipped, and refused renegotiations */
+    uint16_t warnings;    /* alerts of TLS 1.2 that were skipped, and refused renegotiations */
     uint16_t updates;     /* KeyUpdates of the peer since updates_since */
     uint16_t empty_count; /* records in a row without application data */
 
@@ -33,7 +33,7 @@ struct link_tls {
     uint32_t updates_since; /* a stamp */
     uint32_t received;      /* bytes, until it is keyed */
     uint16_t part;          /* of a record: a block; LINK_TLS_NO_PART: none */
-    uint16_t job;           /* while it is not keyed; LINK_TLS_NO_PART: none */
+    uint16_t job;           /* while it is not keyed; LINK_TLS_NO_PART: none; LINK_TLS_WAITS */
 };
 static_assert(sizeof(struct link_tls) == 256, "counted per connection");
 

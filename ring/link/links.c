@@ -9,6 +9,8 @@
 #include "codec/base/bytes.h"
 #include "codec/base/check.h"
 #include "codec/base/memory.h"
+#include "ring/link/securing.h"
+#include "ring/link/tls_in.h"
 
 #define LINKS_LOG_BYTES_MAX 256
 #define LINKS_COMPLAINT_NS (10 * NS_PER_SECOND) /* between two lines about the same */
@@ -37,6 +39,51 @@ static void links_unmap_all(struct links *links)
     memory_unmap(links->inputs, links->input_count * links->input_bytes);
     memory_unmap(links->free_inputs, links->input_count * sizeof *links->free_inputs);
     memory_unmap(links->inflated, links->options.message_bytes_max);
+}
+
+/* What has keys is not in core dumps. NULL: no memory. */
+static void *links_map_secret(size_t bytes)
+{
+    void *memory = memory_map(bytes, MAP_NORESERVE);
+    if (memory != NULL && madvise(memory, bytes, MADV_DONTDUMP) < 0) {
+        memory_unmap(memory, bytes);
+        return NULL;
+    }
+    return memory;
+}
+
+static void links_close_tls(struct links *links)
+{
+    tls_ciphers_close(links->ciphers);
+    memory_unmap(links->tls, links->options.link_count * sizeof *links->tls);
+    memory_unmap(links->arena, LINKS_ARENA_BYTES);
+    memory_unmap(links->securing, sizeof *links->securing);
+    memory_unmap(links->tls_parts, sizeof *links->tls_parts);
+}
+
+static int links_open_tls(struct links *links, char error_out[ENGINE_ERROR_BYTES_MAX])
+{
+    int error = tls_ciphers_open(&links->ciphers);
+    if (error == -ENOTSUP) {
+        snprintf(error_out, ENGINE_ERROR_BYTES_MAX,
+                 "libcrypto lacks a cipher of TLS (AES-GCM or ChaCha20-Poly1305); enable it in "
+                 "openssl.cnf, or do without TLS");
+    }
+    if (error < 0) {
+        return error;
+    }
+    links->tls = links_map_secret(links->options.link_count * sizeof *links->tls);
+    links->arena = links_map_secret(LINKS_ARENA_BYTES);
+    links->securing = links_map_secret(sizeof *links->securing);
+    links->tls_parts = links_map_secret(sizeof *links->tls_parts);
+    if (links->tls == NULL || links->arena == NULL || links->securing == NULL ||
+        links->tls_parts == NULL) {
+        links_close_tls(links);
+        return -ENOMEM;
+    }
+    securing_init(links->securing);
+    tls_in_init(links->tls_parts);
+    return 0;
 }
 
 /* What every link needs is touched now; what grows with use is not. */
@@ -117,9 +164,15 @@ int links_open(struct links *links, const struct links_options *options,
     if (error < 0) {
         goto unmap;
     }
+    if (options->tls != NULL) {
+        error = links_open_tls(links, error_out);
+        if (error < 0) {
+            goto deinit_out_pool;
+        }
+    }
     error = options->open_engine(&links->engine, &engine_options, error_out);
     if (error < 0) {
-        goto deinit_out_pool;
+        goto close_tls;
     }
     if (!links->engine.sends_files_to_unix) {
         links->options.lend_unix_bytes = UINT32_MAX;
@@ -129,6 +182,8 @@ int links_open(struct links *links, const struct links_options *options,
                                 : links->options.lend_unix_bytes;
     return 0;
 
+close_tls:
+    links_close_tls(links);
 deinit_out_pool:
     out_pool_deinit(&links->out_pool);
 unmap:
@@ -144,6 +199,7 @@ void links_close(struct links *links)
             close(links->links[i].fd);
         }
     }
+    links_close_tls(links);
     out_pool_deinit(&links->out_pool);
     links_unmap_all(links);
 }

@@ -49,13 +49,18 @@ enum link_op {
 #define SEND_SLOTS_MAX PLAN_BATCH_MAX
 #define SEND_IOVS_MAX 1024         /* in one send: UIO_MAXIOV */
 #define SEND_JOINED_BYTES_MAX 4096 /* a shorter vector is joined by copying, which costs less */
+#define LINKS_ARENA_BYTES (1u << 20)
 
 /* One that is not plain (sender.c), or fell short. */
 struct send {
     uint64_t bytes;     /* all of it, of which */
     uint32_t out_bytes; /* this many are the link's own; they come first */
-    bool has_frames;    /* those of its plan follow */
+    bool has_frames;    /* all of its plan follow */
     int64_t result;
+    uint64_t wire_bytes; /* the same as bytes, except of a link that speaks TLS: */
+    uint8_t *wire;       /* what is sent, in links->arena: */
+    size_t sealed_bytes; /* so many of what waited sealed, then records; */
+    uint64_t first_seq;  /* of the first of these */
 };
 
 /* One that leaves by reference, after the others have left by SQEs. */
@@ -77,7 +82,8 @@ struct send_batch {
     struct send_lent lents[SEND_SLOTS_MAX];
     uint32_t lent_count;
     uint32_t iov_count;
-    uint32_t number; /* distinguishes its completions from an older batch's */
+    uint32_t arena_bytes; /* used, of links->arena */
+    uint32_t number;      /* distinguishes its completions from an older batch's */
 };
 
 /* What the links ask of their core. */
@@ -105,6 +111,7 @@ struct links_asks {
 };
 
 struct links_options {
+    uint32_t core_number; /* for tls */
     uint32_t link_count;
     uint32_t encoding_count;
     uint32_t place_count_max;
@@ -144,6 +151,10 @@ struct links {
     struct link *links;
     struct link_backlog *backlogs; /* by link */
     struct link_tls *tls;          /* the same */
+    struct tls_ciphers *ciphers;   /* for their records, */
+    uint8_t *arena;                /* and what is sealed for a batch; */
+    struct securing *securing;     /* their handshakes, */
+    struct tls_parts *tls_parts;   /* and parts of what they send; all five NULL without TLS */
     uint32_t free_first;           /* LINK_NONE: none */
     uint32_t free_count;
     struct conn_queue ready;                       /* something of their own waits to be sent */
@@ -209,6 +220,18 @@ static inline void links_arm(struct links *links, const struct link *link, uint6
 static inline struct link_backlog *links_backlog(const struct links *links, const struct link *link)
 {
     return &links->backlogs[link - links->links];
+}
+
+static inline struct link_tls *links_tls(const struct links *links, const struct link *link)
+{
+    assert_debug(link->is_tls);
+    return &links->tls[link - links->links];
+}
+
+/* What is to be sent to it before anything of the log. */
+static inline uint32_t links_waiting_bytes(const struct links *links, const struct link *link)
+{
+    return link->out.bytes + (link->is_tls ? links_tls(links, link)->sealed.bytes : 0);
 }
 
 static inline struct link_input *links_input(struct links *links, uint32_t index)

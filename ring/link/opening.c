@@ -8,9 +8,12 @@
 #include "codec/base/check.h"
 #include "codec/proxy_header.h"
 #include "ring/link/input.h"
+#include "ring/link/securing.h"
+
+const char opening_proxy_text[] = "connections from this address must begin with a PROXY header";
 
 /* status_line: "403 Forbidden" and what follows it. */
-static void opening_report(struct links *links, struct link *link, const char *status_line,
+static void opening_report(struct links *links, const struct link *link, const char *status_line,
                            size_t bytes)
 {
     if (links->options.ops->on_answer != NULL) {
@@ -22,7 +25,7 @@ static void opening_report(struct links *links, struct link *link, const char *s
 /* A socket that does not become a connection: one word and good-bye. What it has sent is taken
  * unseen: bytes that are unread at the close would make the kernel send a reset, which can overtake
  * the answer. */
-static void opening_answer_socket(int fd, const char *answer, size_t answer_bytes)
+static void opening_answer_socket(int fd, const void *answer, size_t answer_bytes)
 {
     uint8_t unseen[LINK_HEAD_BYTES_MAX];
     (void)!recv(fd, unseen, sizeof unseen, MSG_DONTWAIT);
@@ -30,9 +33,39 @@ static void opening_answer_socket(int fd, const char *answer, size_t answer_byte
     close(fd);
 }
 
+void opening_write_alert(uint8_t out[OPENING_ALERT_BYTES], enum tls_alert alert)
+{
+    const uint8_t record[OPENING_ALERT_BYTES] = {TLS_ALERT,     3, 3, 0, 2, TLS_ALERT_FATAL,
+                                                 (uint8_t)alert};
+    memcpy(out, record, sizeof record);
+}
+
+static void opening_alert_socket(int fd, enum tls_alert alert)
+{
+    uint8_t record[OPENING_ALERT_BYTES];
+    opening_write_alert(record, alert);
+    opening_answer_socket(fd, record, sizeof record);
+}
+
+static void opening_refuse_socket(struct links *links, const struct link *link,
+                                  enum opening_kind kind, const struct core_refusal *refusal)
+{
+    char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
+    size_t bytes =
+        handshake_refuse_with(answer, refusal->status_line, refusal->extra, refusal->text);
+    if (kind != OPENING_TLS) {
+        opening_report(links, link, refusal->status_line, bytes);
+        opening_answer_socket(link->fd, answer, bytes);
+        return;
+    }
+    bool is_busy = atoi(refusal->status_line) == 503;
+    opening_report(links, link, refusal->status_line, OPENING_ALERT_BYTES);
+    opening_alert_socket(link->fd, is_busy ? TLS_ALERT_INTERNAL_ERROR : TLS_ALERT_ACCESS_DENIED);
+}
+
 /* Asks src. A client that may not come in is turned away at once, so that it holds nothing that
  * others need. */
-static bool opening_is_admitted(struct links *links, struct link *link)
+static bool opening_is_admitted(struct links *links, struct link *link, enum opening_kind kind)
 {
     struct core_refusal refusal = {0};
     if (links->options.ops->on_accept == NULL) {
@@ -43,11 +76,7 @@ static bool opening_is_admitted(struct links *links, struct link *link)
                                       links_index(links, link), links->now_ns, &refusal);
     link->is_proxied = admission == CORE_ADMIT_PROXY;
     if (admission == CORE_REFUSE) {
-        char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
-        size_t bytes =
-            handshake_refuse_with(answer, refusal.status_line, refusal.extra, refusal.text);
-        opening_report(links, link, refusal.status_line, bytes);
-        opening_answer_socket(link->fd, answer, bytes);
+        opening_refuse_socket(links, link, kind, &refusal);
     }
     return admission != CORE_REFUSE;
 }
@@ -73,38 +102,54 @@ static void opening_init(struct links *links, struct link *link, int fd, bool is
     timer_init(&link->timer);
 }
 
-void opening_turn_away(struct links *links, int fd)
+void opening_turn_away(struct links *links, int fd, enum opening_kind kind)
 {
     char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
-    opening_answer_socket(fd, answer,
-                          handshake_refuse(answer, HANDSHAKE_BUSY, links->options.site));
+    if (kind == OPENING_TLS) {
+        opening_alert_socket(fd, TLS_ALERT_INTERNAL_ERROR);
+    } else {
+        opening_answer_socket(fd, answer,
+                              handshake_refuse(answer, HANDSHAKE_BUSY, links->options.site));
+    }
     counter_add(&links->counters->accepted, 1);
     counter_add(&links->counters->refused_busy, 1);
 }
 
-bool opening_begin(struct links *links, int fd, bool is_unix)
+void opening_begin_request(struct links *links, struct link *link)
+{
+    link_enter(links, link, LINK_HANDSHAKING);
+    link->tick = stamp_in(links->now_ns, LINK_HANDSHAKE_NS);
+    if (link->flow != LINK_STUCK) { /* Else its timer comes soon anyway. */
+        links_arm(links, link, LINK_HANDSHAKE_NS);
+    }
+}
+
+bool opening_begin(struct links *links, int fd, enum opening_kind kind)
 {
     if (links->free_count == 0) { /* Far over the limit. */
-        opening_turn_away(links, fd);
+        opening_turn_away(links, fd, kind);
         return false;
     }
     counter_add(&links->counters->accepted, 1);
     struct link *link = links_take(links);
-    opening_init(links, link, fd, is_unix);
-    if (!opening_is_admitted(links, link)) {
+    opening_init(links, link, fd, kind == OPENING_UNIX);
+    if (!opening_is_admitted(links, link, kind)) {
         link->generation++; /* What src asked about it is not true of the next one. */
         links_give(links, link);
         return true;
     }
     atomic_fetch_add(links->options.conn_count, 1);
     counter_add(&links->counters->conns_open, 1);
-    link_enter(links, link, LINK_HANDSHAKING);
-    if (is_unix) {
+    if (kind == OPENING_UNIX) {
         int bytes = (int)links->options.send_buffer_bytes;
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
     }
-    link_arm_recv(links, link);
-    links_arm(links, link, LINK_HANDSHAKE_NS);
+    if (kind == OPENING_TLS) {
+        securing_begin(links, link);
+    } else {
+        opening_begin_request(links, link);
+        link_arm_recv(links, link);
+    }
     return true;
 }
 
@@ -120,8 +165,8 @@ static void opening_answer_refusal(struct links *links, struct link *link, const
     link_queue(links, link, answer, bytes);
 }
 
-static void opening_refuse_with(struct links *links, struct link *link, const char *status_line,
-                                const char *extra, const char *text)
+void opening_refuse_with(struct links *links, struct link *link, const char *status_line,
+                         const char *extra, const char *text)
 {
     char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
     size_t answer_bytes = handshake_refuse_with(answer, status_line, extra, text);
@@ -168,20 +213,42 @@ static enum core_grant opening_ask(struct links *links, struct link *link,
     return grant;
 }
 
-/* What a proxy says first, once. false: not complete, or refused. */
+/* What a proxy says first, once; before TLS, securing.c has read it. false: not complete, or
+ * refused. */
 static bool opening_read_proxy(struct links *links, struct link *link, struct proxy_header *header,
                                const uint8_t *bytes, size_t count)
 {
-    static const char text[] = "connections from this address must begin with a PROXY header";
-    if (!link->is_proxied || header->header_bytes > 0) {
+    if (!link->is_proxied || link->is_tls || header->header_bytes > 0) {
         return true;
     }
     enum proxy_status status = proxy_header_parse(bytes, count, header);
     if (status == PROXY_ABSENT || status == PROXY_BAD) {
         counter_add(&links->counters->refused_handshake, 1);
-        opening_refuse_with(links, link, "400 Bad Request", "", text);
+        opening_refuse_with(links, link, "400 Bad Request", "", opening_proxy_text);
     }
     return status == PROXY_OK;
+}
+
+/* Whether the request is a ClientHello, and is refused. */
+static bool opening_meets_tls(struct links *links, struct link *link, const uint8_t *head,
+                              size_t count)
+{
+    bool is_hello = !link->is_tls && count > 0 && head[0] == TLS_HANDSHAKE;
+    if (is_hello) {
+        counter_add(&links->counters->refused_handshake, 1);
+        opening_refuse_with(links, link, "400 Bad Request", "", "this port speaks ws://, not TLS");
+    }
+    return is_hello;
+}
+
+/* The client that a PROXY header names. false: there is none. */
+static bool opening_find_source(const struct links *links, const struct link *link,
+                                const struct link_request *read, struct core_source *source_out)
+{
+    const struct proxy_header *proxy =
+        link->is_tls ? &links_backlog(links, link)->proxied : &read->proxy;
+    *source_out = (struct core_source){.address = proxy->source, .port = proxy->source_port};
+    return link->is_proxied && proxy->has_source;
 }
 
 /* Whether the request was for the document, and is answered. */
@@ -216,6 +283,9 @@ static void opening_start_streaming(struct links *links, struct link *link,
         return;
     }
     link_enter(links, link, LINK_STREAMING);
+    if (link->is_tls) {
+        securing_free_peer(links, link);
+    }
     link->was_opened = true;
     link->ping = stamp_in(links->now_ns, links->options.heartbeat_interval_ns);
     link->tick = stamp_in(links->now_ns, LINK_TICK_NS);
@@ -429,6 +499,9 @@ size_t opening_on_bytes(struct links *links, struct link *link, struct link_requ
         return 0;
     }
     const uint8_t *head = bytes + proxy->header_bytes;
+    if (opening_meets_tls(links, link, head, count - proxy->header_bytes)) {
+        return 0;
+    }
     enum handshake_status status = handshake_parse(
         &read->progress, head, count - proxy->header_bytes, links->options.site, &request);
     if (status == HANDSHAKE_NEED_MORE) {
@@ -452,11 +525,13 @@ size_t opening_on_bytes(struct links *links, struct link *link, struct link_requ
         opening_refuse(links, link, status);
         return 0;
     }
-    struct core_source proxied = {.address = proxy->source, .port = proxy->source_port};
+    struct core_source proxied;
+    bool is_proxied = opening_find_source(links, link, read, &proxied);
     struct core_request asked = {.head = head,
                                  .head_bytes = request.head_bytes,
                                  .rest = request.rest,
-                                 .proxied = proxy->has_source ? &proxied : NULL};
+                                 .proxied = is_proxied ? &proxied : NULL,
+                                 .tls = link->is_tls ? links_tls(links, link)->peer : NULL};
     enum core_grant grant = opening_ask(links, link, &asked);
     if (grant == CORE_LATER) {
         opening_await(links, link, &links->undecided, &request);
@@ -491,9 +566,9 @@ void opening_collect(struct links *links, struct link *link, uint8_t *bytes, siz
 
 void opening_on_timer(struct links *links, struct link *link)
 {
-    uint64_t open_ns = links->now_ns - (link->opened << STAMP_SHIFT);
-    if (open_ns < LINK_HANDSHAKE_NS + STAMP_NS) {
-        links_arm(links, link, LINK_HANDSHAKE_NS + STAMP_NS - open_ns);
+    if (!stamp_is_due(link->tick, links->now_ns)) {
+        timer_arm(&links->wheel, links_index(links, link),
+                  stamp_deadline_ns(link->tick, links->now_ns));
         return;
     }
     counter_add(&links->counters->refused_late, 1);

@@ -11,14 +11,31 @@
 #include "ring/link/links.h"
 
 #define OPENING_STARTS_PER_TURN 256 /* of links that waited for their grant or encoding */
+#define OPENING_ALERT_BYTES 7
+
+/* What a socket was accepted for. */
+enum opening_kind {
+    OPENING_TCP,
+    OPENING_UNIX,
+    OPENING_TLS,
+};
+
+extern const char opening_proxy_text[]; /* of a connection that begins without a PROXY header */
 
 /* The first handshake loads libcrypto's tables, which takes milliseconds and megabytes: not from
  * the first client's time. */
 void opening_warm_up(void);
-/* Answers a socket for which there is no room with 503, and closes it. */
-void opening_turn_away(struct links *links, int fd);
+/* Answers a socket for which there is no room with 503, or by TLS with an alert, and closes it. */
+void opening_turn_away(struct links *links, int fd, enum opening_kind kind);
 /* false: no link is free, and the client was turned away. */
-bool opening_begin(struct links *links, int fd, bool is_unix);
+bool opening_begin(struct links *links, int fd, enum opening_kind kind);
+/* A fatal TLS alert in the clear. */
+void opening_write_alert(uint8_t out[OPENING_ALERT_BYTES], enum tls_alert alert);
+/* Of a link that may say what it requests from now on: its time for that begins. */
+void opening_begin_request(struct links *links, struct link *link);
+/* Queues an answer of plain HTTP, and closes. text: a constant string. */
+void opening_refuse_with(struct links *links, struct link *link, const char *status_line,
+                         const char *extra, const char *text);
 /* All bytes that have come so far, at the same address as before. Returns how many of them were the
  * request's (and the proxy's before it), or 0: not complete, or refused. */
 size_t opening_on_bytes(struct links *links, struct link *link, struct link_request *read,

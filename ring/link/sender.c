@@ -6,9 +6,11 @@
 
 #include "codec/base/check.h"
 #include "ring/link/link.h"
+#include "ring/link/tls_out.h"
 
 #define SENDER_BLOCK_BYTES 64
 #define SENDER_PREFETCH 4     /* links ahead */
+#define SENDER_TLS_PREFETCH 2 /* of these, what they have for TLS */
 #define SENDER_ALONE_FACTOR 4 /* A send of its own costs what so many times as much gains. */
 
 bool sender_has_room(struct links *links)
@@ -111,6 +113,24 @@ static bool sender_lend(struct links *links, const struct link *link, const stru
     return true;
 }
 
+/* As records, side by side: the stretches are not needed any more. */
+static void sender_prepare_tls(struct links *links, struct link *link,
+                               const struct plan_batch *plans, uint32_t number,
+                               const struct iovec *iov)
+{
+    struct send_batch *batch = links->batch;
+    struct send *send = &batch->sends[number];
+    uint32_t ahead = (number + SENDER_TLS_PREFETCH) % PLAN_BATCH_MAX;
+    __builtin_prefetch(&links->tls[plans->plans[ahead].conn]);
+    tls_out_build(links, link, send, iov);
+    send->result = (int64_t)send->wire_bytes;
+    if (send->wire_bytes > 0) {
+        struct io_uring_sqe *sqe = sender_sqe(links);
+        engine_prepare_send(sqe, link->fd, send->wire, send->wire_bytes);
+        sqe->user_data = links_tag(OP_SEND, batch->number, number);
+    }
+}
+
 /* With bytes of the link's own, or none of its plan's: its link closes. Such a link may be full:
  * its subscriber gets plans until core_bury() reaches it, which may take several turns. */
 static void sender_prepare_mixed(struct links *links, struct link *link,
@@ -120,27 +140,33 @@ static void sender_prepare_mixed(struct links *links, struct link *link,
     struct send *send = &batch->sends[number];
     const struct send_plan *plan = &plans->plans[number];
     struct iovec *iov = &batch->iovs[batch->iov_count];
+    bool takes_bytes = link_is_open(link) && link->flow == LINK_CLEAR;
     size_t out_bytes = 0;
     uint32_t count = 0;
     assert_debug(link->stage != LINK_STREAMING || link->flow == LINK_CLEAR);
-    if (link_is_open(link) && link->flow == LINK_CLEAR) {
+    if (takes_bytes) {
         count = out_chain_gather(&links->out_pool, &link->out, iov, SEND_IOVS_MAX / 2, &out_bytes);
     }
-    send->out_bytes = (uint32_t)out_bytes;
-    send->bytes = out_bytes;
-    send->has_frames = link->stage == LINK_STREAMING && out_bytes == link->out.bytes;
+    *send = (struct send){
+        .bytes = out_bytes,
+        .out_bytes = (uint32_t)out_bytes,
+        .has_frames = link->stage == LINK_STREAMING && out_bytes == link->out.bytes,
+    };
     if (send->has_frames && plan->iov_count > 0) {
         memcpy(iov + count, &plans->iovs[plan->iov_first], plan->iov_count * sizeof *iov);
         count += plan->iov_count;
         send->bytes += plan->bytes;
     }
-    if (count == 0) {
-        send->result = 0;
+    if (link->is_tls && takes_bytes) {
+        sender_prepare_tls(links, link, plans, number, iov);
         return;
     }
-    batch->iov_count += count;
+    send->wire_bytes = send->bytes;
     send->result = (int64_t)send->bytes; /* Only what falls short posts a completion. */
-    sender_prepare(links, link, number, iov, count, send->bytes);
+    if (count > 0) {
+        batch->iov_count += count;
+        sender_prepare(links, link, number, iov, count, send->bytes);
+    }
 }
 
 static inline uint64_t sender_bit(uint32_t number)
@@ -158,7 +184,7 @@ static void sender_on_result(struct links *links, const struct plan_batch *plans
     struct send *send = &batch->sends[number];
     if ((batch->special & sender_bit(number)) == 0) { /* It was plain. */
         uint64_t bytes = plans->plans[number].bytes;
-        *send = (struct send){.bytes = bytes, .has_frames = true};
+        *send = (struct send){.bytes = bytes, .has_frames = true, .wire_bytes = bytes};
         batch->special |= sender_bit(number);
         batch->plain_count--;
         batch->plain_bytes -= bytes;
@@ -242,16 +268,17 @@ static void sender_on_short(struct links *links, struct link *link, struct plan_
                             uint32_t number)
 {
     const struct send *send = &links->batch->sends[number];
-    uint64_t sent = send->result > 0 ? (uint64_t)send->result : 0;
+    uint64_t wire = send->result > 0 ? (uint64_t)send->result : 0;
+    uint64_t sent = link->is_tls ? tls_out_settle(links, link, send, wire) : wire;
     uint64_t out_sent = sent < send->out_bytes ? sent : send->out_bytes;
-    counter_add(sent > 0 ? &links->counters->sends_short : &links->counters->sends_full, 1);
-    counter_add(&links->counters->bytes_out, sent);
+    counter_add(wire > 0 ? &links->counters->sends_short : &links->counters->sends_full, 1);
+    counter_add(&links->counters->bytes_out, wire);
     out_chain_consume(&links->out_pool, &link->out, out_sent);
     struct send_outcome *outcome = sender_add_outcome(plans, number);
     outcome->bytes = sent - out_sent;
     outcome->is_blocked = true;
     outcome->error = link->stage == LINK_STREAMING ? 0 : -ECANCELED;
-    link_wait_writable(links, link, sent > 0);
+    link_wait_writable(links, link, wire > 0);
 }
 
 static void sender_on_failure(struct links *links, struct link *link, struct plan_batch *plans,
@@ -274,9 +301,11 @@ static void sender_on_mixed(struct links *links, struct link *link, struct plan_
     const struct send *send = &links->batch->sends[number];
     out_chain_consume(&links->out_pool, &link->out, send->out_bytes);
     if (!send->has_frames && plans->plans[number].kind != SEND_OWN) {
-        sender_add_outcome(plans, number)->error = link->stage == LINK_STREAMING ? 0 : -ECANCELED;
+        struct send_outcome *outcome = sender_add_outcome(plans, number);
+        outcome->bytes = send->bytes - send->out_bytes;
+        outcome->error = link->stage == LINK_STREAMING ? 0 : -ECANCELED;
     }
-    if (link->out.bytes > 0 && link_is_open(link)) {
+    if (links_waiting_bytes(links, link) > 0 && link_is_open(link)) {
         link_mark_ready(links, link);
     }
 }
@@ -285,15 +314,21 @@ static void sender_finish(struct links *links, struct plan_batch *plans, uint32_
 {
     const struct send *send = &links->batch->sends[number];
     struct link *link = links_at(links, plans->plans[number].conn);
-    if (send->result != (int64_t)send->bytes) {
+    if (send->result != (int64_t)send->wire_bytes) {
         sender_on_failure(links, link, plans, number);
         return;
     }
-    counter_add(&links->counters->sends, send->bytes > 0);
-    counter_add(&links->counters->bytes_out, send->bytes);
+    if (link->is_tls && send->wire_bytes > 0) {
+        tls_out_settle(links, link, send, send->wire_bytes);
+    }
+    counter_add(&links->counters->sends, send->wire_bytes > 0);
+    counter_add(&links->counters->bytes_out, send->wire_bytes);
     link->was_woken = false;
     if (send->out_bytes > 0 || !send->has_frames) {
         sender_on_mixed(links, link, plans, number);
+    }
+    if (link->is_tls && link->stage == LINK_CLOSING && links_waiting_bytes(links, link) == 0) {
+        tls_out_notify(links, link);
     }
     if (link->recv_paused || link->has_unread || link->awaits_drain ||
         link->stage == LINK_CLOSING) {
@@ -321,6 +356,7 @@ static void sender_submit(struct links *links, struct plan_batch *plans)
     batch->plain_bytes = 0;
     batch->joined_bytes = 0;
     batch->iov_count = 0;
+    batch->arena_bytes = 0;
     batch->number++;
 }
 
@@ -331,15 +367,21 @@ static void sender_build_special(struct links *links, struct plan_batch *plans, 
     struct send *send = &batch->sends[number];
     const struct send_plan *plan = &plans->plans[number];
     struct link *link = links_at(links, plan->conn);
-    if (batch->iov_count + SEND_IOVS_MAX > sizeof batch->iovs / sizeof batch->iovs[0]) {
+    if (batch->iov_count + SEND_IOVS_MAX > sizeof batch->iovs / sizeof batch->iovs[0] ||
+        (link->is_tls && !tls_out_has_room(links))) {
         sender_submit(links, plans);
     }
     batch->special |= sender_bit(number);
-    if (link->stage != LINK_STREAMING || link->out.bytes > 0) {
+    if (link->stage != LINK_STREAMING || link->out.bytes > 0 || link->is_tls) {
         sender_prepare_mixed(links, link, plans, number);
         return;
     }
-    *send = (struct send){.bytes = plan->bytes, .has_frames = true, .result = (int64_t)plan->bytes};
+    *send = (struct send){
+        .bytes = plan->bytes,
+        .has_frames = true,
+        .result = (int64_t)plan->bytes,
+        .wire_bytes = plan->bytes,
+    };
     if (plan->iov_count > 0 && !(plan->iov_count == 1 && plan->bytes >= links->lend_bytes_min &&
                                  sender_lend(links, link, plan, number))) {
         sender_prepare(links, link, number, &plans->iovs[plan->iov_first], plan->iov_count,
@@ -355,8 +397,8 @@ static inline void sender_build(struct links *links, struct plan_batch *plans, u
     const struct send_plan *plan = &plans->plans[number];
     const struct link *link = links_at(links, plan->conn);
     if (__builtin_expect(link->stage != LINK_STREAMING || link->out.bytes > 0 || link->was_woken ||
-                             link->recv_paused || link->has_unread || plan->iov_count == 0 ||
-                             plan->bytes >= links->lend_bytes_min,
+                             link->recv_paused || link->has_unread || link->is_tls ||
+                             plan->iov_count == 0 || plan->bytes >= links->lend_bytes_min,
                          0)) {
         sender_build_special(links, plans, number);
         return;

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "codec/base/check.h"
@@ -33,7 +34,9 @@ struct metrics {
     uint32_t cpu_count; /* that the process may use */
     _Atomic int state;
 
-    pthread_mutex_t lock; /* for the samples */
+    pthread_mutex_t lock; /* for the samples and the certificates */
+    struct metrics_certificate certificates[METRICS_CERTIFICATES_MAX];
+    uint32_t certificate_count;
     struct metrics_sample samples[METRICS_SAMPLES];
     uint64_t sample_count; /* ever taken */
 };
@@ -102,6 +105,26 @@ void metrics_set_limits(struct metrics *metrics, uint32_t connections_max,
 {
     atomic_store(&metrics->options.connections_max, connections_max);
     atomic_store(&metrics->options.ready_stale_percent, ready_stale_percent);
+}
+
+void metrics_set_certificates(struct metrics *metrics,
+                              const struct metrics_certificate *certificates, uint32_t count)
+{
+    assert_always(count <= METRICS_CERTIFICATES_MAX);
+    pthread_mutex_lock(&metrics->lock);
+    memcpy(metrics->certificates, certificates, count * sizeof *certificates);
+    metrics->certificate_count = count;
+    pthread_mutex_unlock(&metrics->lock);
+}
+
+uint32_t metrics_certificates(struct metrics *metrics,
+                              struct metrics_certificate certificates_out[METRICS_CERTIFICATES_MAX])
+{
+    pthread_mutex_lock(&metrics->lock);
+    uint32_t count = metrics->certificate_count;
+    memcpy(certificates_out, metrics->certificates, count * sizeof *certificates_out);
+    pthread_mutex_unlock(&metrics->lock);
+    return count;
 }
 
 const struct metrics_options *metrics_options(const struct metrics *metrics)

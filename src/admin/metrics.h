@@ -44,6 +44,16 @@ struct metrics_log_memory {
     const _Atomic uint32_t *refused_count; /* requests for an encoding without room */
 };
 
+#define METRICS_CERTIFICATES_MAX 16
+#define METRICS_CERTIFICATE_TEXT_BYTES_MAX 256 /* longer ones are cut */
+
+/* A certificate that new TLS connections get. */
+struct metrics_certificate {
+    int64_t not_after_s; /* of the Unix clock */
+    char file[METRICS_CERTIFICATE_TEXT_BYTES_MAX];
+    char name[METRICS_CERTIFICATE_TEXT_BYTES_MAX];
+};
+
 struct metrics_options {
     const struct counters *counters;
     const struct frame_log *log; /* JSON's */
@@ -75,6 +85,13 @@ const char *metrics_state_name(enum metrics_state state);
 enum metrics_state metrics_state(const struct metrics *metrics);
 void metrics_set_limits(struct metrics *metrics, uint32_t connections_max,
                         uint32_t ready_stale_percent);
+/* main, after each load. */
+void metrics_set_certificates(struct metrics *metrics,
+                              const struct metrics_certificate *certificates, uint32_t count);
+/* Returns how many there are; 0: no TLS. */
+uint32_t
+metrics_certificates(struct metrics *metrics,
+                     struct metrics_certificate certificates_out[METRICS_CERTIFICATES_MAX]);
 const struct metrics_options *metrics_options(const struct metrics *metrics);
 
 /* The counters as any reader sees them: an entry for each row of counters_table.h. */

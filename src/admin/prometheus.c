@@ -10,6 +10,7 @@
 #include "codec/base/clock.h"
 #include "codec/base/units.h"
 #include "codec/base/version.h"
+#include "codec/utf8.h"
 #include "ring/board/counters_table.h"
 #include "ring/board/frame_log_size.h"
 #include "src/admin/admin_stale.h"
@@ -258,6 +259,38 @@ static void prometheus_write_protections(FILE *out, struct guard *guard)
     }
 }
 
+/* A label's value: what its quotes cannot hold is escaped, and what is not printable is a '?'. */
+static void prometheus_write_label(FILE *out, const char *text)
+{
+    for (const char *at = text; *at != '\0';) {
+        struct utf8_character character = utf8_character_at(at, strlen(at));
+        bool is_shown = character.is_valid && character.is_printable;
+        if (*at == '"' || *at == '\\') {
+            fputc('\\', out);
+        }
+        fprintf(out, "%.*s", is_shown ? (int)character.bytes : 1, is_shown ? at : "?");
+        at += character.bytes;
+    }
+}
+
+static void prometheus_write_certificates(FILE *out, struct metrics *metrics)
+{
+    struct metrics_certificate certificates[METRICS_CERTIFICATES_MAX];
+    uint32_t count = metrics_certificates(metrics, certificates);
+    if (count == 0) {
+        return;
+    }
+    prometheus_write_head(out, "ringcast_tls_certificate_not_after_seconds", "gauge",
+                          "When a certificate for TLS ends, since the Unix epoch.");
+    for (uint32_t i = 0; i < count; i++) {
+        fprintf(out, "ringcast_tls_certificate_not_after_seconds{file=\"");
+        prometheus_write_label(out, certificates[i].file);
+        fprintf(out, "\",name=\"");
+        prometheus_write_label(out, certificates[i].name);
+        fprintf(out, "\"} %" PRId64 "\n", certificates[i].not_after_s);
+    }
+}
+
 char *prometheus_write(struct metrics *metrics, bool with_aliases, size_t *bytes_out)
 {
     const struct metrics_options *source = metrics_options(metrics);
@@ -290,6 +323,7 @@ char *prometheus_write(struct metrics *metrics, bool with_aliases, size_t *bytes
     if (source->guard != NULL) {
         prometheus_write_protections(out, source->guard);
     }
+    prometheus_write_certificates(out, metrics);
     prometheus_write_lag(out, metrics);
     prometheus_write_gauge(out, "ringcast_log_capacity_bytes",
                            "Size of the frame log of each encoding.",

@@ -247,7 +247,7 @@ static const char *option_value_origin(const struct option_value *value)
     return is_kept ? value->source : NULL;
 }
 
-static int option_value_add(const struct option_value *value, struct options_feeds *list,
+static int option_value_add(const struct option_value *value, struct options_list *list,
                             const char *text)
 {
     if (list->layer != value->layer) {
@@ -260,11 +260,8 @@ static int option_value_add(const struct option_value *value, struct options_fee
                  (unsigned long long)value->spec->max);
         return option_value_refuse(value, valid);
     }
-    assert_always(list->count < OPTIONS_FEEDS_MAX);
+    assert_always(list->count < OPTIONS_LIST_MAX);
     list->sources[list->count] = option_value_origin(value);
-    if (list->sources[list->count] == NULL) {
-        list->sources[list->count] = "--feed";
-    }
     list->texts[list->count++] = text;
     return 0;
 }
@@ -340,7 +337,7 @@ static int option_value_store(const struct option_value *value, struct options *
         return option_value_choice(value, target);
     case OPTION_CORES:
         return option_value_cores(value, options);
-    case OPTION_FEEDS:
+    case OPTION_LIST:
         return option_value_add(value, target, value->text);
     case OPTION_IGNORED:
         return option_value_ignore(value, options);

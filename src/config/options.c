@@ -16,6 +16,11 @@ static const char *const options_publishers[] = {[OPTIONS_PUBLISHER_AUTO] = "aut
 static const char *const options_engines[] = {"uring", NULL};
 static const char *const options_off_on[] = {"off", "on", NULL};
 static const char *const options_no_yes[] = {"no", "yes", NULL};
+static const char *const options_tls_versions[] = {"1.2", "1.3", NULL};
+static const char *const options_client_auth[] = {[TLS_CLIENT_AUTH_NONE] = "none",
+                                                  [TLS_CLIENT_AUTH_REQUEST] = "request",
+                                                  [TLS_CLIENT_AUTH_REQUIRE] = "require",
+                                                  NULL};
 static const char *const options_log_formats[] = {"text", "json", NULL};
 static const char *const options_log_connections[] = {"info", "debug", "sampled", NULL};
 static const char *const options_log_levels[] = {
@@ -45,6 +50,7 @@ static const char *const options_log_levels[] = {
 #define SERVING OPTION_GROUP_SERVING
 #define FEEDS OPTION_GROUP_FEEDS
 #define ACCESS OPTION_GROUP_ACCESS
+#define TLS OPTION_GROUP_TLS
 #define LIMITS OPTION_GROUP_LIMITS
 #define MEMORY OPTION_GROUP_MEMORY
 #define PERFORMANCE OPTION_GROUP_PERFORMANCE
@@ -88,7 +94,7 @@ static const struct option_spec options_specs[] = {
      "server "
      "with the same file does not start."},
     {FEEDS | COMMON, "feed", "SPEC", "sim:symbols=25,types=quote+trade+bar+depth", NULL, "feeds",
-     OPTION_FEEDS, AT(feeds), 0, OPTIONS_FEEDS_MAX, NULL,
+     OPTION_LIST, AT(feeds), 0, OPTIONS_LIST_MAX, NULL,
      "Source of ticks: NAME or NAME:key=value,key=value. This option may be given up to 16 times."},
     {FEEDS, "stale-after", "SECONDS", "0", NULL, "stale_after", OPTION_SECONDS | OPTION_LIVE,
      AT(stale_after_ns), 0, UINT64_C(7) * 86400 * 1000, NULL,
@@ -151,6 +157,34 @@ static const struct option_spec options_specs[] = {
     {ACCESS, "proxy-protocol", NULL, NULL, NULL, "security.proxy_protocol",
      OPTION_FLAG | OPTION_LIVE, AT(access.proxy_protocol), 0, 0, NULL,
      "Expect a PROXY protocol header (version 1 or 2) on connections from trusted proxies."},
+    {TLS | COMMON, "tls-port", "PORT", NULL, NULL, "tls.port", OPTION_NUMBER, AT(tls_port), 0,
+     65535, NULL,
+     "Port to listen on for clients that speak TLS (wss), at the addresses of --host. 0 picks a "
+     "free one and logs it. Default: none."},
+    {TLS | COMMON, "tls-certificate", "FILES", NULL, NULL, "tls.certificates",
+     OPTION_LIST | OPTION_LIVE, AT(tls_certificates), 0, OPTIONS_LIST_MAX, NULL,
+     "CHAIN[,KEY[,OCSP]]: PEM of a certificate and those between it and the root; PEM of its key, "
+     "if that is not in the first file; DER of an OCSP response to staple. This option may be "
+     "given "
+     "up to 16 times: clients get the one with the name that they ask for, or the first."},
+    {TLS, "tls-min-version", "VERSION", "1.2", NULL, "tls.min_version", OPTION_CHOICE | OPTION_LIVE,
+     AT(tls_min_version), 0, 0, options_tls_versions,
+     "Lowest version of TLS that clients may speak."},
+    {TLS, "tls-threads", "N", "1", NULL, "tls.threads", OPTION_NUMBER, AT(tls.thread_count), 1, 16,
+     NULL, "Number of threads that do TLS handshakes. Frames are encrypted by the cores."},
+    {TLS, "tls-client-auth", "WHEN", "none", NULL, "tls.client_auth", OPTION_CHOICE | OPTION_LIVE,
+     AT(tls_client_auth), 0, 0, options_client_auth,
+     "Ask TLS clients for a certificate: request also lets clients in that have none, require "
+     "refuses them."},
+    {TLS, "tls-client-ca", "FILE", NULL, NULL, "tls.client_ca", OPTION_TEXT | OPTION_LIVE,
+     AT(tls.client_ca), 1, 4095, NULL,
+     "File of the authorities (PEM) that sign the certificates of clients."},
+    {TLS, "tls-client-crl", "FILE", NULL, NULL, "tls.client_crl", OPTION_TEXT | OPTION_LIVE,
+     AT(tls.client_crl), 1, 4095, NULL, "File of the revocation lists (PEM) of these authorities."},
+    {TLS, "tls-ticket-key-file", "FILE", NULL, NULL, "tls.ticket_key_file",
+     OPTION_TEXT | OPTION_LIVE, AT(tls.ticket_key_file), 1, 4095, NULL,
+     "File of 80 random bytes that several servers share, so that a client resumes its TLS session "
+     "at each of them. Default: keys that the server makes for itself."},
     {LIMITS | COMMON, "max-connections", "N", "1000", "MAX_CONNECTIONS",
      "websocket.max_connections", OPTION_NUMBER | OPTION_LIVE, AT(connections_max), 1,
      OPTIONS_CONNECTIONS_MAX, NULL,
@@ -373,6 +407,11 @@ bool options_has_metrics_port(const struct options *options)
     return options->monitoring_enabled && options->metrics_port != OPTIONS_METRICS_PORT_OFF;
 }
 
+bool options_has_tls(const struct options *options)
+{
+    return options->tls_port != OPTIONS_TLS_PORT_OFF;
+}
+
 void options_deinit(struct options *options)
 {
     while (options->kept != NULL) {
@@ -380,6 +419,16 @@ void options_deinit(struct options *options)
         free(options->kept);
         options->kept = next;
     }
+}
+
+void options_keep(struct options *options, struct options *from)
+{
+    struct options_text **end = &options->kept;
+    while (*end != NULL) {
+        end = &(*end)->next;
+    }
+    *end = from->kept;
+    from->kept = NULL;
 }
 
 void options_locate(const struct options *options, const char *text, char *out, size_t out_bytes)

@@ -21,17 +21,19 @@
 
 #include "codec/base/units.h"
 #include "src/base/access_options.h"
+#include "src/base/tls_options.h"
 
 #define OPTIONS_ERROR_BYTES_MAX 1024
 #define OPTIONS_TABLE_MAX 160
 #define OPTIONS_WARNINGS_MAX 32
 #define OPTIONS_CONNECTIONS_MAX 1000000
 #define OPTIONS_METRICS_PORT_OFF UINT32_MAX
+#define OPTIONS_TLS_PORT_OFF UINT32_MAX
 #define OPTIONS_ZERO_COPY_MEASURED UINT32_MAX
 
 /* Limits of the parts that the options are for; server.c asserts that they agree. */
 #define OPTIONS_CORES_MAX 64
-#define OPTIONS_FEEDS_MAX 16
+#define OPTIONS_LIST_MAX 16 /* feeds, or certificates */
 #define OPTIONS_SUBSCRIPTIONS_MAX 65536
 #define OPTIONS_FRAME_LOG_BYTES_MIN (1 * MIB)
 
@@ -46,6 +48,7 @@ enum option_group {
     OPTION_GROUP_SERVING,
     OPTION_GROUP_FEEDS,
     OPTION_GROUP_ACCESS,
+    OPTION_GROUP_TLS,
     OPTION_GROUP_LIMITS,
     OPTION_GROUP_MEMORY,
     OPTION_GROUP_PERFORMANCE,
@@ -71,9 +74,9 @@ enum options_layer {
     OPTIONS_LAYER_ARGUMENT,
 };
 
-struct options_feeds {
-    const char *texts[OPTIONS_FEEDS_MAX];
-    const char *sources[OPTIONS_FEEDS_MAX]; /* "FILE:3: feeds", "--feed" */
+struct options_list {
+    const char *texts[OPTIONS_LIST_MAX];
+    const char *sources[OPTIONS_LIST_MAX]; /* "FILE:3: feeds"; NULL: the option */
     uint32_t count;
     enum options_layer layer; /* All are of one layer: a later one replaces them. */
 };
@@ -105,7 +108,7 @@ struct options {
     int publisher; /* enum options_publisher */
     int engine;    /* 0: uring */
     bool busy_poll;
-    struct options_feeds feeds;
+    struct options_list feeds;
     uint64_t stale_after_ns;       /* 0: never by time */
     const char *market_hours_path; /* NULL: none */
     const char *record_path;       /* NULL: nothing is recorded */
@@ -133,6 +136,11 @@ struct options {
     int compression;     /* 0: off, 1: on */
     uint32_t compression_threshold_bytes;
     struct access_options access;
+    uint32_t tls_port; /* OPTIONS_TLS_PORT_OFF: no TLS */
+    struct options_list tls_certificates;
+    int tls_min_version;     /* 0: 1.2, 1: 1.3 */
+    int tls_client_auth;     /* enum tls_client_auth */
+    struct tls_options tls;  /* of these three as well; see options_tls.h */
     int rate_limit_enabled;  /* 0: no, 1: yes */
     const char *admin_token; /* NULL: none */
     const char *admin_token_file;
@@ -172,7 +180,7 @@ enum option_kind {
     OPTION_LOG_BYTES, /* uint64_t, a power of two */
     OPTION_CHOICE,    /* int, the index in choices */
     OPTION_CORES,
-    OPTION_FEEDS,   /* struct options_feeds, at most max texts, an option each */
+    OPTION_LIST,    /* struct options_list, at most max texts, an option each */
     OPTION_IGNORED, /* a variable or a key that is accepted and warned of */
 };
 
@@ -213,11 +221,14 @@ const struct option_spec *options_table(size_t *count_out);
 /* The index of a row of the table. */
 size_t options_row(const struct option_spec *spec);
 bool options_has_metrics_port(const struct options *options);
+bool options_has_tls(const struct options *options);
 
 /* The row of an option ("port"); NULL: there is none. */
 const struct option_spec *options_find(const char *name, size_t name_bytes);
 
 void options_deinit(struct options *options);
+/* The texts of from live as long as options from now on. */
+void options_keep(struct options *options, struct options *from);
 
 /* Writes an error that begins with an option ("--host: ...") so that it begins with where the value
  * is from, which may be a line of a file or a variable. */

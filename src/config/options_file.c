@@ -145,7 +145,7 @@ static int options_file_note(uint32_t *line, const struct config_entry *entry, c
 
 static bool options_file_is_list(const struct option_spec *spec)
 {
-    return option_kind(spec) == OPTION_FEEDS;
+    return option_kind(spec) == OPTION_LIST;
 }
 
 /* ---- Entries ---- */

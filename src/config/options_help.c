@@ -23,6 +23,10 @@ static const struct options_help_topic {
                              "Without these options, every client may connect and subscribe to "
                              "everything.\nThe limits of each client are in `ringcast help "
                              "limits`. See docs/access.md.\n"},
+    [OPTION_GROUP_TLS] =
+        {"tls", "wss: certificates of the server and of clients",
+         "Without --tls-port, the server speaks no TLS. The files are read again by "
+         "a\nreload, and when one of them changes. See docs/tls.md.\n"},
     [OPTION_GROUP_LIMITS] = {"limits", "how many clients, subscriptions and messages", NULL},
     [OPTION_GROUP_MEMORY] = {"memory", "frame logs, send buffers, watermarks",
                              "docs/memory.md explains how to size a machine or a container.\n"},
@@ -40,8 +44,8 @@ static const struct options_help_topic {
          "  5. the profile that ENVIRONMENT names: development, test or production\n"
          "  6. the default\n\n"
          "The variable of an option is RINGCAST_ and the name in capitals, with _ for -:\n"
-         "RINGCAST_LOG_LEVEL=DEBUG, RINGCAST_ENABLE_AUTH=yes. RINGCAST_FEED may name\n"
-         "several feeds, separated by semicolons.\n\n"
+         "RINGCAST_LOG_LEVEL=DEBUG, RINGCAST_ENABLE_AUTH=yes. RINGCAST_FEED and\n"
+         "RINGCAST_TLS_CERTIFICATE may have several values, separated by semicolons.\n\n"
          "The file is YAML. docs/ringcast.yaml has every key with its default:\n\n"
          "  websocket:\n"
          "    port: 9000\n"
@@ -51,7 +55,7 @@ static const struct options_help_topic {
          "To see what counts, and why: ringcast --config FILE --print-config\n"},
     {"values", "how sizes, durations and lists are written",
      "Write --name value or --name=value. If an option is repeated, the last value\n"
-     "counts; each --feed adds a feed.\n\n"
+     "counts; each --feed adds a feed, and each --tls-certificate a certificate.\n\n"
      "  flags      --busy-poll turns a flag on, --busy-poll=no turns it off\n"
      "  sizes      bytes, or a number with k, m or g (powers of 1024): 64m\n"
      "  durations  seconds, with decimals: 0.5 (--max-lag-ms: milliseconds)\n"

@@ -10,6 +10,7 @@
 #include "src/config/options_credentials.h"
 #include "src/config/options_file.h"
 #include "src/config/options_profile.h"
+#include "src/config/options_tls.h"
 #include "src/config/options_variables.h"
 
 #define OPTIONS_PARSE_SOURCE_BYTES_MAX 64
@@ -158,7 +159,10 @@ static int options_parse_layers(struct options *options, const struct options_in
     if (error == 0) {
         error = options_profile_take(options, input->cpus, error_out);
     }
-    return error == 0 ? options_credentials_take(options, input->environment, error_out) : error;
+    if (error == 0) {
+        error = options_credentials_take(options, input->environment, error_out);
+    }
+    return error == 0 ? options_tls_take(options, error_out) : error;
 }
 
 int options_parse(struct options *options_out, const struct options_input *input,
@@ -166,6 +170,7 @@ int options_parse(struct options *options_out, const struct options_input *input
 {
     struct options options = {.action = options_parse_find_action(input),
                               .metrics_port = OPTIONS_METRICS_PORT_OFF,
+                              .tls_port = OPTIONS_TLS_PORT_OFF,
                               .zero_copy_bytes = OPTIONS_ZERO_COPY_MEASURED};
     if (options.action != OPTIONS_ACTION_RUN) {
         *options_out = options;
@@ -182,7 +187,7 @@ int options_parse(struct options *options_out, const struct options_input *input
     }
     assert_always(options.core_count >= 1);
     assert_always(options.core_count <= OPTIONS_CORES_MAX);
-    assert_always(options.feeds.count <= OPTIONS_FEEDS_MAX);
+    assert_always(options.feeds.count <= OPTIONS_LIST_MAX);
     options.access.rate_limit_enabled = options.rate_limit_enabled != 0;
     *options_out = options;
     return 0;

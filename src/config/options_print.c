@@ -61,25 +61,37 @@ static void options_print_quoted(FILE *out, const char *text)
     fputc('"', out);
 }
 
+/* Of a key, below its section. */
+struct options_print_name {
+    const char *indent;
+    const char *text;
+};
+
+static struct options_print_name options_print_name(const struct option_spec *spec)
+{
+    const char *dot = strchr(spec->key, '.');
+    return (struct options_print_name){.indent = dot == NULL ? "" : "  ",
+                                       .text = dot == NULL ? spec->key : dot + 1};
+}
+
 /* "  port: 8765 # default" */
 static void options_print_entry(FILE *out, const struct options *options,
                                 const struct option_spec *spec)
 {
     char buffer[OPTIONS_VALUE_TEXT_BYTES_MAX];
     char origin[OPTIONS_ORIGIN_BYTES_MAX];
-    const char *dot = strchr(spec->key, '.');
-    const char *name = dot == NULL ? spec->key : dot + 1;
+    struct options_print_name name = options_print_name(spec);
     const char *text = options_value_text(options, spec, buffer);
-    const char *indent = dot == NULL ? "" : "  ";
     options_origin(options, spec, origin);
     if (text == NULL) {
-        fprintf(out, "%s# %s: not set\n", indent, name);
+        fprintf(out, "%s# %s: not set\n", name.indent, name.text);
     } else if ((spec->kind & OPTION_SECRET) != 0) {
-        fprintf(out, "%s# %s: " OPTIONS_PRINT_SECRET " # %s\n", indent, name, origin);
+        fprintf(out, "%s# %s: " OPTIONS_PRINT_SECRET " # %s\n", name.indent, name.text, origin);
     } else if (!utf8_is_valid((const uint8_t *)text, strlen(text))) {
-        fprintf(out, "%s# %s: not UTF-8; give --%s # %s\n", indent, name, spec->name, origin);
+        fprintf(out, "%s# %s: not UTF-8; give --%s # %s\n", name.indent, name.text, spec->name,
+                origin);
     } else {
-        fprintf(out, "%s%s: ", indent, name);
+        fprintf(out, "%s%s: ", name.indent, name.text);
         if (option_kind(spec) == OPTION_TEXT) {
             options_print_quoted(out, text);
         } else {
@@ -89,21 +101,27 @@ static void options_print_entry(FILE *out, const struct options *options,
     }
 }
 
-static void options_print_feeds(FILE *out, const struct options *options,
-                                const struct option_spec *spec)
+static void options_print_list(FILE *out, const struct options *options,
+                               const struct option_spec *spec)
 {
     char origin[OPTIONS_ORIGIN_BYTES_MAX];
+    struct options_print_name name = options_print_name(spec);
+    const struct options_list *list = options_value_list(options, spec);
     options_origin(options, spec, origin);
-    fprintf(out, "%s: # %s\n", spec->key, origin);
-    assert_always(options->feeds.count <= OPTIONS_FEEDS_MAX);
-    for (uint32_t i = 0; i < options->feeds.count; i++) {
-        const char *text = options->feeds.texts[i];
+    if (list->count == 0) {
+        fprintf(out, "%s# %s: not set\n", name.indent, name.text);
+        return;
+    }
+    fprintf(out, "%s%s: # %s\n", name.indent, name.text, origin);
+    assert_always(list->count <= OPTIONS_LIST_MAX);
+    for (uint32_t i = 0; i < list->count; i++) {
+        const char *text = list->texts[i];
         if (utf8_is_valid((const uint8_t *)text, strlen(text))) {
-            fprintf(out, "  - ");
+            fprintf(out, "%s  - ", name.indent);
             options_print_quoted(out, text);
             fputc('\n', out);
         } else {
-            fprintf(out, "  # not UTF-8; give --feed\n");
+            fprintf(out, "%s  # not UTF-8; give --%s\n", name.indent, spec->name);
         }
     }
 }
@@ -124,8 +142,8 @@ static void options_print_section(FILE *out, const struct options *options,
                            : strncmp(table[i].key, first->key, bytes) != 0)) {
             continue;
         }
-        if (option_kind(&table[i]) == OPTION_FEEDS) {
-            options_print_feeds(out, options, &table[i]);
+        if (option_kind(&table[i]) == OPTION_LIST) {
+            options_print_list(out, options, &table[i]);
         } else {
             options_print_entry(out, options, &table[i]);
         }
@@ -165,26 +183,28 @@ void options_print_config(FILE *out, const struct options *options)
 
 /* ---- Variables ---- */
 
-/* A line of the file is a value, whole; of several feeds, ';' is between them. */
-static bool options_print_fits(const char *text, bool is_feed)
+/* A line of the file is a value, whole; of a list, ';' is between the texts. */
+static bool options_print_fits(const char *text, bool is_of_list)
 {
-    return *text != '\0' && text[strcspn(text, is_feed ? "\r\n;" : "\r\n")] == '\0';
+    return *text != '\0' && text[strcspn(text, is_of_list ? "\r\n;" : "\r\n")] == '\0';
 }
 
-static void options_print_feed_variable(FILE *out, const struct options_feeds *feeds,
-                                        const char *name)
+static void options_print_list_variable(FILE *out, const struct options *options,
+                                        const struct option_spec *spec, const char *name)
 {
+    const struct options_list *list = options_value_list(options, spec);
     bool fits = true;
-    assert_always(feeds->count <= OPTIONS_FEEDS_MAX);
-    for (uint32_t i = 0; i < feeds->count; i++) {
-        fits = fits && options_print_fits(feeds->texts[i], true);
+    assert_always(list->count <= OPTIONS_LIST_MAX);
+    for (uint32_t i = 0; i < list->count; i++) {
+        fits = fits && options_print_fits(list->texts[i], true);
     }
     if (!fits) {
-        fprintf(out, "# %s: a feed has a semicolon or ends the line; give --feed\n", name);
+        fprintf(out, "# %s: a text of the list has a semicolon or ends the line; give --%s\n", name,
+                spec->name);
         return;
     }
-    for (uint32_t i = 0; i < feeds->count; i++) {
-        fprintf(out, "%s%s%s", i == 0 ? name : ";", i == 0 ? "=" : "", feeds->texts[i]);
+    for (uint32_t i = 0; i < list->count; i++) {
+        fprintf(out, "%s%s%s", i == 0 ? name : ";", i == 0 ? "=" : "", list->texts[i]);
     }
     fputc('\n', out);
 }
@@ -196,8 +216,8 @@ static void options_print_variable(FILE *out, const struct options *options,
     char name[OPTIONS_VARIABLES_NAME_BYTES_MAX];
     const char *text = options_value_text(options, spec, buffer);
     options_variables_name(spec, name);
-    if (option_kind(spec) == OPTION_FEEDS) {
-        options_print_feed_variable(out, &options->feeds, name);
+    if (option_kind(spec) == OPTION_LIST) {
+        options_print_list_variable(out, options, spec, name);
     } else if ((spec->kind & OPTION_SECRET) != 0) {
         fprintf(out, "# %s: " OPTIONS_PRINT_SECRET "\n", name);
     } else if (text == NULL || !options_print_fits(text, false)) {

@@ -15,10 +15,20 @@ static const void *options_value_at(const struct options *options, const struct 
     return (const char *)options + spec->offset;
 }
 
+const struct options_list *options_value_list(const struct options *options,
+                                              const struct option_spec *spec)
+{
+    assert_always(option_kind(spec) == OPTION_LIST);
+    return options_value_at(options, spec);
+}
+
 bool options_value_is_set(const struct options *options, const struct option_spec *spec)
 {
     if (option_kind(spec) == OPTION_TEXT) {
         return *(const char *const *)options_value_at(options, spec) != NULL;
+    }
+    if (option_kind(spec) == OPTION_LIST) {
+        return options_value_list(options, spec)->count > 0;
     }
     return spec->default_text != NULL || option_kind(spec) == OPTION_FLAG ||
            options->layers[options_row(spec)] != OPTIONS_LAYER_DEFAULT;
@@ -104,7 +114,7 @@ const char *options_value_text(const struct options *options, const struct optio
         options_value_write_cores(options, buffer);
         break;
     case OPTION_ACTION:
-    case OPTION_FEEDS:
+    case OPTION_LIST:
     case OPTION_IGNORED:
         return NULL;
     }
@@ -140,12 +150,12 @@ static json_t *options_value_json_text(const char *text)
     return json;
 }
 
-static json_t *options_value_json_feeds(const struct options_feeds *feeds)
+static json_t *options_value_json_list(const struct options_list *texts)
 {
     json_t *list = json_array();
-    assert_always(feeds->count <= OPTIONS_FEEDS_MAX);
-    for (uint32_t i = 0; i < feeds->count; i++) {
-        json_array_append_new(list, options_value_json_text(feeds->texts[i]));
+    assert_always(texts->count <= OPTIONS_LIST_MAX);
+    for (uint32_t i = 0; i < texts->count; i++) {
+        json_array_append_new(list, options_value_json_text(texts->texts[i]));
     }
     return list;
 }
@@ -173,8 +183,8 @@ json_t *options_value_json(const struct options *options, const struct option_sp
     case OPTION_BYTES:
     case OPTION_LOG_BYTES:
         return json_integer((json_int_t)options_value_bytes(spec, value));
-    case OPTION_FEEDS:
-        return options_value_json_feeds(value);
+    case OPTION_LIST:
+        return options_value_json_list(value);
     case OPTION_TEXT:
     case OPTION_CHOICE:
     case OPTION_CORES:
@@ -188,10 +198,10 @@ json_t *options_value_json(const struct options *options, const struct option_sp
 
 /* ---- Compared ---- */
 
-static bool options_value_equal_feeds(const struct options_feeds *a, const struct options_feeds *b)
+static bool options_value_equal_lists(const struct options_list *a, const struct options_list *b)
 {
     bool is_equal = a->count == b->count;
-    assert_always(a->count <= OPTIONS_FEEDS_MAX);
+    assert_always(a->count <= OPTIONS_LIST_MAX);
     for (uint32_t i = 0; is_equal && i < a->count; i++) {
         is_equal = strcmp(a->texts[i], b->texts[i]) == 0;
     }
@@ -203,8 +213,8 @@ bool options_value_equal(const struct options *a, const struct options *b,
 {
     char a_buffer[OPTIONS_VALUE_TEXT_BYTES_MAX];
     char b_buffer[OPTIONS_VALUE_TEXT_BYTES_MAX];
-    if (option_kind(spec) == OPTION_FEEDS) {
-        return options_value_equal_feeds(&a->feeds, &b->feeds);
+    if (option_kind(spec) == OPTION_LIST) {
+        return options_value_equal_lists(options_value_list(a, spec), options_value_list(b, spec));
     }
     const char *a_text = options_value_text(a, spec, a_buffer);
     const char *b_text = options_value_text(b, spec, b_buffer);

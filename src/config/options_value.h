@@ -20,15 +20,19 @@
 /* false: nothing has set it, and it has no default. */
 bool options_value_is_set(const struct options *options, const struct option_spec *spec);
 
-/* Returns the text itself, or buffer ("64m", "0.5", "yes"); NULL: not set. Not of feeds. */
+/* Of a row of the kind OPTION_LIST. */
+const struct options_list *options_value_list(const struct options *options,
+                                              const struct option_spec *spec);
+
+/* Returns the text itself, or buffer ("64m", "0.5", "yes"); NULL: not set. Not of a list. */
 const char *options_value_text(const struct options *options, const struct option_spec *spec,
                                char buffer[OPTIONS_VALUE_TEXT_BYTES_MAX]);
 
-/* A number, text, true or false, a list of feeds; null: not set. A secret is "***". A text that is
+/* A number, text, true or false, a list; null: not set. A secret is "***". A text that is
  * not UTF-8 has \x and two digits for each byte that is wrong. */
 json_t *options_value_json(const struct options *options, const struct option_spec *spec);
 
-/* Whether both have the same value, or none; secrets and the texts of feeds are compared, too. */
+/* Whether both have the same value, or none; secrets and the texts of lists are compared, too. */
 bool options_value_equal(const struct options *a, const struct options *b,
                          const struct option_spec *spec);
 

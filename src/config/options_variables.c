@@ -66,8 +66,8 @@ static int options_variables_no_memory(const char *name, char *error_out)
     return -ENOMEM;
 }
 
-/* The sources of ticks in one variable, ';' between them, are one option each. */
-static int options_variables_take_feeds(struct options *options, struct option_value *value)
+/* The texts in one variable, ';' between them, are one option each. */
+static int options_variables_take_list(struct options *options, struct option_value *value)
 {
     int error = 0;
     for (const char *at = value->text; error == 0;) {
@@ -107,8 +107,8 @@ static int options_variables_take_one(struct options *options, const struct opti
     if (value.source == NULL) {
         return options_variables_no_memory(name, error_out);
     }
-    return option_kind(spec) == OPTION_FEEDS ? options_variables_take_feeds(options, &value)
-                                             : option_value_take(&value, options);
+    return option_kind(spec) == OPTION_LIST ? options_variables_take_list(options, &value)
+                                            : option_value_take(&value, options);
 }
 
 /* What Kubernetes sets for a Service whose name begins with "ringcast", and no option has. */

@@ -15,6 +15,9 @@ import time
 
 import websockets
 
+import tls_files
+from server import tls_ports
+
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 COMPRESSED = 0x40  # RSV1
@@ -193,6 +196,9 @@ class RawClient:
         self.socket.connect(target)
         if isinstance(address, int):
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if address in tls_ports:
+            self.socket = tls_files.client_context().wrap_socket(self.socket,
+                                                                 server_hostname="127.0.0.1")
         self.parser = FrameParser()
         self.frames = collections.deque()
         self.head = None
@@ -414,7 +420,9 @@ class CollectingClient(asyncio.Protocol):
         if unix:
             _, client = await loop.create_unix_connection(lambda: cls(subscription), str(unix))
         else:
-            _, client = await loop.create_connection(lambda: cls(subscription), "127.0.0.1", port)
+            context = tls_files.client_context() if port in tls_ports else None
+            _, client = await loop.create_connection(lambda: cls(subscription), "127.0.0.1", port,
+                                                     ssl=context)
         return client
 
     def connection_made(self, transport):

@@ -16,6 +16,8 @@ import unittest
 import urllib.error
 import urllib.request
 
+import tls_files
+
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 BIN_DIR = pathlib.Path(os.environ.get("RINGCAST_BIN_DIR", CHECKOUT / "zig-out" / "bin"))
 SHARED_DATA = pathlib.Path(
@@ -23,6 +25,12 @@ SHARED_DATA = pathlib.Path(
 
 IS_FULL = os.environ.get("RINGCAST_TEST_SIZE", "quick") != "quick"
 in_full = unittest.skipUnless(IS_FULL, "./test full has the time")
+# The stage wss: the same tests, and clients of a server's port speak TLS.
+IS_WSS = bool(os.environ.get("RINGCAST_TEST_WSS"))
+not_by_wss = unittest.skipIf(IS_WSS, "it is about plain connections")
+tls_ports = set()  # of servers that listen for TLS in this stage
+if IS_WSS:  # What clients of other makes trust.
+    os.environ["SSL_CERT_FILE"] = os.environ["NODE_EXTRA_CA_CERTS"] = str(tls_files.authority().certificate)
 
 START_SECONDS = 40
 NO_ROOM = "no memory for the ring"
@@ -176,6 +184,9 @@ class Server:
         arguments = [*prefix, binary or program("ringcast")]
         if ports:
             arguments += ["--host", host, "--port", str(port), "--admin-port", "0"]
+        self.speaks_tls = IS_WSS and ports
+        if self.speaks_tls:
+            arguments += ["--tls-port", "0", "--tls-certificate", tls_files.server().option]
         self.arguments = [*arguments, *map(str, options)]
         # The default feed has four types; most tests count frames of quotes.
         if not has_default_feed and \
@@ -201,6 +212,9 @@ class Server:
             raise AssertionError(f"no ready line from {self.arguments}:\n{self.log()}")
         match = READY_LINE.search(line)
         self.port, self.admin_port = int(match[2]), int(match[4])
+        if self.speaks_tls:
+            self.port = self.tls_port
+            tls_ports.add(self.port)
         return self
 
     def _spawn(self):
@@ -292,6 +306,11 @@ class Server:
         return pathlib.Path(f"{self.counters_path()}.ctl")
 
     @property
+    def tls_port(self):
+        """Of a server with --tls-port."""
+        return int(self.wait_for_line(r"listening on wss://\S+:\d+$").rpartition(":")[2])
+
+    @property
     def metrics_port(self):
         """Of a server with --metrics-port."""
         return int(self.wait_for_line(r"metrics on \S+:\d+$").rpartition(":")[2])
@@ -367,7 +386,7 @@ class Server:
         return sum(core[key] for core in self.stats()["cores"])
 
     def url(self, path="/"):
-        return f"ws://127.0.0.1:{self.port}{path}"
+        return f"{'wss' if self.speaks_tls else 'ws'}://127.0.0.1:{self.port}{path}"
 
 
 class ServerTestCase(unittest.TestCase):

@@ -25,6 +25,7 @@
 #include "codec/base/version.h"
 #include "ring/core/core.h"
 #include "ring/io/listener.h"
+#include "src/tls/tls_threads.h"
 
 #define ECHO_MESSAGE_BYTES_MAX (16 * MIB)
 #define ECHO_CONNS_MAX 64
@@ -49,6 +50,7 @@ struct echo_conn {
 
 struct echo {
     struct core *core;
+    struct tls_threads *tls;       /* NULL: no TLS */
     struct core_encoding encoding; /* its log stays empty */
     struct core_counters counters;
     _Atomic uint32_t conn_count;
@@ -68,6 +70,8 @@ static const char help[] =
     "\n"
     "  -p, --port PORT   Listen on this port; 0 takes a free one and prints it. Default: 9001.\n"
     "      --host HOST   Listen on this address. Default: 127.0.0.1.\n"
+    "      --tls-certificate CHAIN[,KEY]\n"
+    "                    Speak TLS, with this certificate and its key (PEM).\n"
     "  -v, --version     Print the version.\n"
     "  -h, --help        Print this text.\n"
     "\n"
@@ -76,6 +80,7 @@ static const char help[] =
 static const struct option long_options[] = {
     {"port", required_argument, NULL, 'p'},
     {"host", required_argument, NULL, 'H'},
+    {"tls-certificate", required_argument, NULL, 't'},
     {"version", no_argument, NULL, 'v'},
     {"help", no_argument, NULL, 'h'},
     {0},
@@ -219,18 +224,43 @@ static int echo_create_core(const struct listener_tcp *listener, char *error_out
         .encoding_count = 1,
         .counters = &echo.counters,
         .ops = &echo_ops,
+        .tls = echo.tls == NULL ? NULL : tls_threads_service(echo.tls),
     };
     for (uint32_t i = 0; i < listener->address_count; i++) {
-        options.listeners[options.listener_count++].fd = listener->fds[i][0];
+        options.listeners[options.listener_count++] = (struct core_listener){
+            .fd = listener->fds[i][0],
+            .is_tls = echo.tls != NULL,
+        };
     }
     return core_create(&echo.core, &options, error_out, error_bytes);
 }
 
+/* files: "CHAIN" or "CHAIN,KEY", which is cut. */
+static int echo_open_tls(char *files, char *error_out, size_t error_bytes)
+{
+    struct tls_options options = {.certificate_count = 1};
+    struct tls_context *context;
+    options.certificates[0].chain = strsep(&files, ",");
+    options.certificates[0].key = files;
+    assert_always(error_bytes >= TLS_CONTEXT_ERROR_BYTES_MAX);
+    int error = tls_context_load(&context, &options, NULL, error_out);
+    if (error < 0) {
+        return error;
+    }
+    error = tls_threads_open(&echo.tls, context, 1, &echo.core, 1, error_out, error_bytes);
+    tls_context_release(context);
+    return error;
+}
+
 /* Serves until a signal. */
-static int echo_serve(const struct listener_options *where)
+static int echo_serve(const struct listener_options *where, char *tls_files)
 {
     char error[ECHO_ERROR_BYTES_MAX] = "not enough memory";
     struct listener_tcp listener;
+    if (tls_files != NULL && echo_open_tls(tls_files, error, sizeof error) < 0) {
+        fprintf(stderr, "ringcast-echo: --tls-certificate: %s\n", error);
+        return EXIT_NOT_STARTED;
+    }
     if (!echo_open_log() || listener_open_tcp(&listener, where, 1, error, sizeof error) < 0) {
         fprintf(stderr, "ringcast-echo: %s\n", error);
         return EXIT_NOT_STARTED;
@@ -248,10 +278,14 @@ static int echo_serve(const struct listener_options *where)
                 where->host, listener.skipped);
     }
     for (uint32_t i = 0; i < listener.address_count; i++) {
-        fprintf(stderr, "ringcast-echo: listening on ws://%s/\n", listener.names[i]);
+        fprintf(stderr, "ringcast-echo: listening on %s://%s/\n", echo.tls == NULL ? "ws" : "wss",
+                listener.names[i]);
     }
     int status = core_run(echo.core) < 0 ? EXIT_NOT_STARTED : EXIT_WELL;
     core_destroy(echo.core);
+    if (echo.tls != NULL) {
+        tls_threads_close(echo.tls);
+    }
     for (uint32_t conn = 0; conn < ECHO_CONNS_MAX + CORE_SPARE_CONNS; conn++) {
         echo_forget(conn);
     }
@@ -276,6 +310,7 @@ int main(int argc, char **argv)
         .send_buffer_bytes = ECHO_SEND_BUFFER_BYTES,
         .user_timeout_ms = ECHO_USER_TIMEOUT_MS,
     };
+    char *tls_files = NULL;
     int option;
     standard_fds_open("ringcast-echo");
     command_line_name(argc, argv, "ringcast-echo");
@@ -290,6 +325,8 @@ int main(int argc, char **argv)
         }
         if (option == 'H') {
             where.host = optarg;
+        } else if (option == 't') {
+            tls_files = optarg;
         } else if (option != 'p') {
             fprintf(stderr, "Try ringcast-echo --help\n");
             return EXIT_USAGE;
@@ -304,5 +341,5 @@ int main(int argc, char **argv)
                 argv[optind]);
         return EXIT_USAGE;
     }
-    return echo_serve(&where);
+    return echo_serve(&where, tls_files);
 }

@@ -40,7 +40,8 @@ static struct access *policy_after(struct access *before, const char *tokens)
     int fd = memfd_create("tokens", 0);
     assert_int_equal(write(fd, tokens, strlen(tokens)), strlen(tokens));
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    struct access_options options = {.enable_auth = true, .tokens_file = path};
+    struct access_options options = {
+        .enable_auth = true, .asks_certificates = true, .tokens_file = path};
     if (access_renew(&made, before, &options, &(struct keyed_hash){{1, 2}}, error, sizeof error) !=
         0) {
         fail_msg("%s", error);
@@ -252,6 +253,24 @@ static void a_reload_judges_certificates_as_it_does_tokens(void **state)
     assert_null(grant.scope);
 }
 
+static void an_entry_with_a_certificate_needs_a_port_that_asks_for_one(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"tokens\":[{" HOST "}]}";
+    char path[64];
+    char error[512] = "";
+    struct access *made;
+    int fd = memfd_create("tokens", 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    struct access_options options = {.enable_auth = true, .tokens_file = path};
+    assert_int_equal(access_create(&made, &options, &(struct keyed_hash){{1, 2}}, error, 512),
+                     -EINVAL);
+    assert_non_null(strstr(error, "--tokens-file: an entry has a certificate"));
+    assert_non_null(strstr(error, "add --tls-client-auth and --tls-client-ca"));
+    close(fd);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, tear_down)
@@ -266,6 +285,7 @@ int main(void)
         TEST(the_grant_ends_when_the_certificate_does),
         TEST(connections_of_an_entry_are_limited),
         TEST(a_reload_judges_certificates_as_it_does_tokens),
+        cmocka_unit_test(an_entry_with_a_certificate_needs_a_port_that_asks_for_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

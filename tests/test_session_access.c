@@ -71,8 +71,10 @@ static int set_up_with_tokens(void **state)
     int fd = mkstemp(path);
     assert_int_equal(write(fd, TOKENS, sizeof TOKENS - 1), sizeof TOKENS - 1);
     close(fd);
-    struct access_options wanted = {
-        .enable_auth = true, .tokens_file = path, .rate_limit_enabled = true};
+    struct access_options wanted = {.enable_auth = true,
+                                    .asks_certificates = true,
+                                    .tokens_file = path,
+                                    .rate_limit_enabled = true};
     int status =
         access_create(&access_made, &wanted, &(struct keyed_hash){{1, 2}}, error, sizeof error);
     unlink(path);

@@ -35,6 +35,7 @@ static struct access *policy_after(const char *tokens, const char *ip_deny)
     struct access *access = NULL;
     int fd = mkstemp(path);
     struct access_options options = {.enable_auth = tokens != NULL,
+                                     .asks_certificates = true,
                                      .tokens_file = tokens == NULL ? NULL : path,
                                      .ip_deny = ip_deny,
                                      .rate_limit_enabled = true,

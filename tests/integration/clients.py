@@ -180,9 +180,11 @@ class Tracker:
 
 
 class RawClient:
-    """A blocking client on a plain socket. address: a port, or the path of a Unix socket."""
+    """A blocking client on a socket. address: a port, or the path of a Unix socket. tls: the context
+    with which it speaks TLS, also where others would not; session: one that it resumes."""
 
-    def __init__(self, address, path="/", upgrade=True, receive_buffer=None, timeout=10, extra=""):
+    def __init__(self, address, path="/", upgrade=True, receive_buffer=None, timeout=10, extra="", tls=None,
+                 session=None):
         if isinstance(address, int):
             self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             target = ("127.0.0.1", address)
@@ -196,9 +198,10 @@ class RawClient:
         self.socket.connect(target)
         if isinstance(address, int):
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if address in tls_ports:
-            self.socket = tls_files.client_context().wrap_socket(self.socket,
-                                                                 server_hostname="127.0.0.1")
+        if tls is None and address in tls_ports:
+            tls = tls_files.client_context()
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost", session=session)
         self.parser = FrameParser()
         self.frames = collections.deque()
         self.head = None

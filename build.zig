@@ -135,6 +135,7 @@ const threaded_tests = [_][]const u8{
     "record",
     "staleness",
     "symbols",
+    "tls_threads",
 };
 /// One core with a little protocol of its own, and the whole system.
 const simulations = [_]Simulation{

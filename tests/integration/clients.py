@@ -180,11 +180,11 @@ class Tracker:
 
 
 class RawClient:
-    """A blocking client on a socket. address: a port, or the path of a Unix socket. tls: the context
-    with which it speaks TLS, also where others would not; session: one that it resumes."""
+    """A blocking client. address: a port, or the path of a Unix socket. first: what it sends before all
+    else, TLS included. tls: the context with which it speaks TLS; session: one that it resumes."""
 
-    def __init__(self, address, path="/", upgrade=True, receive_buffer=None, timeout=10, extra="", tls=None,
-                 session=None):
+    def __init__(self, address, path="/", upgrade=True, receive_buffer=None, timeout=10, extra="", first=b"",
+                 tls=None, session=None):
         if isinstance(address, int):
             self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             target = ("127.0.0.1", address)
@@ -198,6 +198,7 @@ class RawClient:
         self.socket.connect(target)
         if isinstance(address, int):
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.send(first)
         if tls is None and address in tls_ports:
             tls = tls_files.client_context()
         if tls is not None:

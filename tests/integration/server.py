@@ -385,6 +385,10 @@ class Server:
     def core_sum(self, key):
         return sum(core[key] for core in self.stats()["cores"])
 
+    def http(self, path="/"):
+        """Its port for clients, for curl."""
+        return f"{'https' if self.speaks_tls else 'http'}://127.0.0.1:{self.port}{path}"
+
     def url(self, path="/"):
         return f"{'wss' if self.speaks_tls else 'ws'}://127.0.0.1:{self.port}{path}"
 

@@ -52,7 +52,7 @@ const rooms = [_]Room{
     .{ .name = "src/market", .sees = &.{ "codec/base", "codec", "ring", "ring/board", "ring/io", "ring/core", "feeds", "src/base", "src/record" } },
     .{ .name = "src/request", .sees = &.{ "codec/base", "codec", "src/base", "src/market" } },
     .{ .name = "src/symbols", .sees = &.{ "codec/base", "codec", "ring/board", "src/base", "src/market", "src/request" } },
-    .{ .name = "src/session", .sees = &.{ "codec/base", "codec", "ring", "ring/board", "ring/core", "feeds", "src/base", "src/access", "src/market", "src/request", "src/symbols" } },
+    .{ .name = "src/session", .sees = &.{ "codec/base", "codec", "codec/tls", "ring", "ring/board", "ring/core", "feeds", "src/base", "src/access", "src/market", "src/request", "src/symbols" } },
     .{ .name = "src/roll", .sees = &.{ "codec/base", "codec", "ring", "ring/board", "ring/core", "feeds", "src/base", "src/command", "src/access", "src/market", "src/request", "src/symbols", "src/session" } },
     .{ .name = "src/admin", .sees = &.{ "codec/base", "codec", "ring/board", "feeds", "src/base", "src/access", "src/market", "src/request", "src/symbols", "src/command", "src/config", "src/guard", "ring/core", "ring" } },
 

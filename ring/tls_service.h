@@ -15,6 +15,7 @@
 #ifndef RINGCAST_RING_TLS_SERVICE_H
 #define RINGCAST_RING_TLS_SERVICE_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -25,6 +26,10 @@
 #define TLS_JOB_IN_BYTES 4096
 #define TLS_JOB_OUT_BYTES 20480 /* a flight of the server, with 16 KiB of certificates */
 #define TLS_SERVER_NAME_BYTES_MAX 256
+static_assert(TLS_JOB_OUT_BYTES >= TLS_RECORD_BYTES_MAX,
+              "certificates of 16 KiB, and what is around them");
+static_assert(TLS_HANDSHAKES_MAX < UINT16_MAX, "a link has the number of its job in 16 bits");
+static_assert(TLS_JOB_IN_BYTES <= TLS_PLAIN_BYTES_MAX, "a job's bytes are a few records at most");
 
 struct engine;
 

@@ -68,7 +68,7 @@ EMULATED_PROGRAMS = ("ringcast --version", "ringcast --help", "ringcast stat --h
 # The protocol, whose tests run once more by wss.
 PROTOCOL = ("test_protocol", "test_faults", "test_url", "test_http", "test_encodings", "test_sbe",
             "test_compression", "test_streams", "test_history", "test_symbols", "test_big_books",
-            "test_clients", "test_life", "test_lag", "test_quiet", "test_scopes", "test_derived")
+            "test_clients", "test_life", "test_lag", "test_quiet", "test_scopes")
 THREADED = ("test_lifecycle.WaysToRun", "test_lifecycle.Signals", "test_lag.Chaos",
             "test_big_books.Snapshots")
 # A module that cannot be loaded is listed by its name: running it prints the reason.

@@ -10,7 +10,7 @@
 #include "codec/base/units.h"
 #include "src/base/log.h"
 #include "src/server.h"
-#include "src/server_tls_watch.h"
+#include "src/server_tls.h"
 
 void announce_ready(const struct server *server)
 {
@@ -22,9 +22,7 @@ void announce_ready(const struct server *server)
                  options->feeds.texts[i]);
     }
     sockets_announce(&server->sockets);
-    if (server->tls != NULL) {
-        server_tls_announce(server);
-    }
+    server_tls_announce(server);
     log_write(LOG_LEVEL_INFO,
               "engine io_uring, %u core(s), publisher %s, frame log %" PRIu64
               " MiB, at most %u clients, epoch %s, feeds: %s",

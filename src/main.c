@@ -46,7 +46,6 @@
 #include "src/server_record.h"
 #include "src/server_roll.h"
 #include "src/server_tls.h"
-#include "src/server_tls_watch.h"
 #include "src/signals.h"
 #include "tools/ctl/ctl_command.h"
 #include "tools/ctl/health_command.h"
@@ -355,7 +354,9 @@ static void main_tick(struct server *server)
         metrics_tick(server->metrics, now_ns);
         server_roll_tick(server, now_ns);
         server_guard_tick(server, now_ns);
-        server_tls_tick(server, now_ns);
+        if (server_tls_tick(server, now_ns)) {
+            reload_on_signal(server);
+        }
     }
 }
 

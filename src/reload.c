@@ -17,8 +17,8 @@
 #include "src/market/staleness.h"
 #include "src/record/record.h"
 #include "src/reload_changes.h"
-#include "src/server_tls.h"
 #include "src/session/session_policy.h"
+#include "src/tls/tls_server.h"
 
 enum reload_stage {
     RELOAD_RESTS,
@@ -48,7 +48,7 @@ struct reload {
     struct options fresh;
     struct options merged; /* what is to run: fresh where it is live */
     struct access *access;
-    struct server_tls_loaded tls;
+    struct tls_loaded tls; /* no context: no TLS */
     struct reload_changes changes;
     struct core_mail mails[COUNTERS_CORES_MAX];
     struct session_policy policies[COUNTERS_CORES_MAX];
@@ -83,6 +83,16 @@ static int reload_check_files(const struct options *options, char *error_out, si
     return error;
 }
 
+/* Nothing without TLS, and when it is to be switched on or off. */
+static int reload_read_tls(struct reload *reload, char *error_out)
+{
+    struct tls_server *tls = reload->server->tls;
+    assert_always(reload->tls.context == NULL);
+    return tls == NULL || !options_has_tls(&reload->fresh)
+               ? 0
+               : tls_server_renew(tls, &reload->fresh.tls, &reload->tls, error_out);
+}
+
 /* reload->fresh, reload->access and reload->tls, or none of them. */
 static int reload_read(struct reload *reload, char *error_out, size_t error_bytes)
 {
@@ -103,7 +113,7 @@ static int reload_read(struct reload *reload, char *error_out, size_t error_byte
                              text, sizeof text);
     }
     if (error == 0) {
-        error = server_tls_renew(server, &reload->fresh, &reload->tls, text, sizeof text);
+        error = reload_read_tls(reload, text);
         if (error < 0) {
             access_destroy(reload->access);
             reload->access = NULL;
@@ -189,13 +199,13 @@ static int reload_begin(struct reload *reload, struct reload_call *call)
         .fresh_files = access_file_digests(reload->access),
     };
     if (reload->tls.context != NULL) {
-        compared.running_tls_files = reload->server->tls->loaded.digests;
-        compared.fresh_tls_files = reload->tls.digests;
+        compared.running_tls = tls_server_loaded(reload->server->tls)->digests;
+        compared.fresh_tls = reload->tls.digests;
     }
     if (reload_changes_find(&reload->changes, &compared) < 0) {
         access_destroy(reload->access);
         reload->access = NULL;
-        server_tls_drop(&reload->tls);
+        tls_loaded_drop(&reload->tls);
         options_deinit(&reload->fresh);
         return reload_refuse(call, "no memory");
     }
@@ -219,7 +229,7 @@ static void reload_end(struct reload *reload, struct reload_call *call)
     }
     reload_changes_apply(&server->options, &reload->merged);
     server_apply(server, &before);
-    server_tls_take(server, &reload->tls);
+    server_take_tls(server, &reload->tls);
     options_deinit(&reload->taken); /* Nothing borrows from it any more. */
     reload->taken = reload->fresh;
     reload->fresh = (struct options){.kept = NULL};
@@ -350,7 +360,7 @@ void reload_destroy(struct reload *reload)
         access_destroy(reload->access);
         reload_changes_drop(&reload->changes);
     }
-    server_tls_drop(&reload->tls);
+    tls_loaded_drop(&reload->tls);
     json_decref(reload->on_signal.answer);
     options_deinit(&reload->fresh);
     options_deinit(&reload->taken);

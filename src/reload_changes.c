@@ -8,7 +8,6 @@
 #include "codec/base/units.h"
 #include "src/base/log.h"
 #include "src/config/options_value.h"
-#include "src/server_tls.h"
 
 #define RELOAD_CHANGES_NAMES_BYTES_MAX 180 /* of keys, in the line of the log */
 
@@ -87,29 +86,30 @@ void reload_changes_apply(struct options *running, const struct options *merged)
     reload_changes_copy_tls(running, merged);
 }
 
-/* Whether the file of an option is among them, and holds something else. */
-static bool reload_changes_differ(const struct option_spec *spec, const char *const *names,
-                                  uint32_t count, const struct secrets_digest *running,
-                                  const struct secrets_digest *fresh)
+/* The number of an option among names; count: it is not there. */
+static uint32_t reload_changes_number(const struct option_spec *spec, const char *const *names,
+                                      uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        if (strcmp(spec->name, names[i]) == 0) {
-            return memcmp(&running[i], &fresh[i], sizeof fresh[i]) != 0;
-        }
+    uint32_t number = 0;
+    while (number < count && strcmp(spec->name, names[number]) != 0) {
+        number++;
     }
-    return false;
+    return number;
 }
 
 /* Whether a file with the same name holds something else. */
 static bool reload_changes_is_rewritten(const struct reload_compared *compared,
                                         const struct option_spec *spec)
 {
-    bool has_tls = compared->running_tls_files != NULL && compared->fresh_tls_files != NULL;
-    return reload_changes_differ(spec, secrets_files, SECRETS_FILES, compared->running_files,
-                                 compared->fresh_files) ||
-           (has_tls &&
-            reload_changes_differ(spec, server_tls_files, SERVER_TLS_FILES,
-                                  compared->running_tls_files, compared->fresh_tls_files));
+    uint32_t secret = reload_changes_number(spec, secrets_files, SECRETS_FILES);
+    uint32_t tls = reload_changes_number(spec, tls_server_files, TLS_SERVER_FILES);
+    if (secret < SECRETS_FILES) {
+        return memcmp(&compared->running_files[secret], &compared->fresh_files[secret],
+                      sizeof(struct secrets_digest)) != 0;
+    }
+    return tls < TLS_SERVER_FILES && compared->running_tls != NULL &&
+           memcmp(&compared->running_tls[tls], &compared->fresh_tls[tls],
+                  sizeof(struct tls_digest)) != 0;
 }
 
 static int reload_changes_look(struct reload_changes *changes,

@@ -14,6 +14,7 @@
 
 #include "src/access/secrets.h"
 #include "src/config/options.h"
+#include "src/tls/tls_server.h"
 
 struct reload_changes {
     json_t *applied;
@@ -28,8 +29,8 @@ struct reload_compared {
     uint32_t connections_most; /* More need a restart. */
     const struct secrets_digest *running_files; /* SECRETS_FILES of each */
     const struct secrets_digest *fresh_files;
-    const struct secrets_digest *running_tls_files; /* SERVER_TLS_FILES; NULL: no TLS */
-    const struct secrets_digest *fresh_tls_files;   /* the same */
+    const struct tls_digest *running_tls; /* TLS_SERVER_FILES of each; NULL: no TLS */
+    const struct tls_digest *fresh_tls;
 };
 
 /* TLS is switched on or off by a restart, and its other options with it. */

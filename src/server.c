@@ -28,8 +28,8 @@
 #include "src/market/staleness.h"
 #include "src/record/record.h"
 #include "src/reload.h"
-#include "src/server_tls.h"
 #include "src/session/session.h"
+#include "src/tls/tls_server.h"
 #include "src/zero_copy.h"
 
 #define SERVER_FRAME_BYTES_MAX (64 * KIB)
@@ -361,7 +361,7 @@ static int server_create_core(struct server *server, uint32_t index)
         .encodings = encodings,
         .encoding_count = encoding_count,
         .claims = encodings_claims(server->encodings),
-        .tls = server_tls_service(server),
+        .tls = tls_server_service(server->tls),
         .counters = &server->counters->cores[index],
         .ops = &session_ops,
         .context = server->sessions[index],
@@ -489,7 +489,7 @@ void server_destroy(struct server *server)
     if (server->metrics != NULL) {
         metrics_destroy(server->metrics);
     }
-    server_tls_destroy(server);
+    tls_server_destroy(server->tls);
     for (uint32_t i = 0; i < server->core_count; i++) {
         core_destroy(server->cores[i]);
     }

@@ -28,6 +28,7 @@
 #include "src/roll/roll_command.h"
 #include "src/sockets.h"
 #include "src/symbols/symbols.h"
+#include "src/tls/tls_watch.h"
 
 #define SERVER_EXIT_FAILED 1
 #define SERVER_EXIT_USAGE 2
@@ -66,7 +67,7 @@ struct server {
     struct access *access;
     struct publish_access *publish_access;
     struct guard *guard;
-    struct server_tls *tls; /* NULL: no TLS */
+    struct tls_server *tls; /* NULL: no TLS */
     struct metrics *metrics;
     struct keyed_hash key;                /* of the hash tables */
     struct token_table admin_tokens;      /* one, or none */
@@ -98,9 +99,13 @@ struct server {
     uint64_t stop_ns;   /* when the end began, by the first signal mostly */
     uint64_t signal_ns; /* when the first signal came that ends it; 0: none has */
     struct drain_request drain;
+    struct tls_watch tls_watch;
+    uint64_t tls_warned_ns;
     bool has_commands; /* that wait for main */
     bool has_crowd;    /* of lines for the log */
 };
+
+struct tls_loaded;
 
 typedef int server_step(struct server *server);
 
@@ -132,6 +137,11 @@ void server_destroy(struct server *server);
 /* The parts that main owns take over what a reload has changed in server->options; the cores have
  * it already. old: those before. In reload.c. */
 void server_apply(struct server *server, const struct options *old);
+
+/* A reload has read loaded, or nothing: new handshakes use it, and the log says so. In
+ * server_tls.c.
+ */
+void server_take_tls(struct server *server, struct tls_loaded *loaded);
 
 /* Logs why a step failed and what to do about it; returns error. */
 int server_fail(int error, const char *what, const char *remedy);

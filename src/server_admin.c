@@ -13,7 +13,7 @@
 #include "src/market/publisher.h"
 #include "src/reload.h"
 #include "src/server_roll.h"
-#include "src/server_tls_watch.h"
+#include "src/server_tls.h"
 
 #define SERVER_ADMIN_ERROR_BYTES_MAX 512
 
@@ -104,9 +104,7 @@ int server_admin_start(struct server *server)
         return server_fail(error, "cannot create the metrics", "free some memory");
     }
     metrics_tick(server->metrics, clock_ns(CLOCK_MONOTONIC));
-    if (server->tls != NULL) {
-        server_tls_publish(server);
-    }
+    server_tls_publish(server);
     struct admin_options options = {
         .sources = {.metrics = server->metrics,
                     .symbols = &server->symbols,

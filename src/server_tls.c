@@ -1,101 +1,81 @@
 #include "src/server_tls.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "codec/base/check.h"
-#include "src/access/token.h"
+#include "codec/base/clock.h"
+#include "codec/base/units.h"
+#include "src/admin/metrics.h"
 #include "src/base/log.h"
-#include "src/server_tls_watch.h"
-#include "src/tls/tls_files.h"
-#include "src/tls/tls_threads.h"
-#include "src/tls/tls_tickets.h"
+#include "src/tls/tls_server.h"
 
-enum server_tls_file {
-    SERVER_TLS_CERTIFICATES,
-    SERVER_TLS_CLIENT_CA,
-    SERVER_TLS_CLIENT_CRL,
-    SERVER_TLS_TICKET_KEY,
-};
+#define SERVER_TLS_WARN_NS (86400 * NS_PER_SECOND)
+#define SERVER_TLS_DATE_BYTES_MAX 32
 
-const char *const server_tls_files[SERVER_TLS_FILES] = {
-    [SERVER_TLS_CERTIFICATES] = "tls-certificate",
-    [SERVER_TLS_CLIENT_CA] = "tls-client-ca",
-    [SERVER_TLS_CLIENT_CRL] = "tls-client-crl",
-    [SERVER_TLS_TICKET_KEY] = "tls-ticket-key-file",
-};
+static_assert(METRICS_CERTIFICATES_MAX == TLS_CERTIFICATES_MAX, "all are shown");
 
-/* ---- Files ---- */
+/* ---- What is said ---- */
 
-/* digest: of the files before; of this one as well afterwards. One that cannot be read any more has
- * been loaded: the watch sees what has become of it. */
-static void server_tls_mix(struct secrets_digest *digest, const char *path)
+void server_tls_announce(const struct server *server)
 {
-    uint8_t both[2 * TOKEN_DIGEST_BYTES] = {0};
-    char error[TLS_ERROR_BYTES_MAX];
-    struct tls_file file;
-    if (path == NULL) {
+    struct tls_context_certificate certificates[TLS_CERTIFICATES_MAX];
+    if (server->tls == NULL) {
         return;
     }
-    memcpy(both, digest->bytes, TOKEN_DIGEST_BYTES);
-    if (tls_files_read(&file, "tls", path, error) == 0) {
-        token_digest(both + TOKEN_DIGEST_BYTES, file.text, file.bytes);
-        tls_files_free(&file);
+    uint32_t count =
+        tls_context_certificates(tls_server_loaded(server->tls)->context, certificates);
+    for (uint32_t i = 0; i < count; i++) {
+        struct tm date;
+        char end[SERVER_TLS_DATE_BYTES_MAX];
+        time_t end_s = (time_t)certificates[i].not_after_s;
+        gmtime_r(&end_s, &date);
+        strftime(end, sizeof end, "%Y-%m-%d %H:%M UTC", &date);
+        log_write(LOG_LEVEL_INFO, "TLS certificate of %s until %s: %s", certificates[i].name, end,
+                  certificates[i].file);
     }
-    token_digest(digest->bytes, (const char *)both, sizeof both);
 }
 
-static void server_tls_digest(const struct tls_options *options,
-                              struct secrets_digest digests_out[SERVER_TLS_FILES])
+static void server_tls_warn(struct server *server)
 {
-    memset(digests_out, 0, SERVER_TLS_FILES * sizeof *digests_out);
-    for (uint32_t i = 0; i < options->certificate_count; i++) {
-        struct secrets_digest *digest = &digests_out[SERVER_TLS_CERTIFICATES];
-        server_tls_mix(digest, options->certificates[i].chain);
-        server_tls_mix(digest, options->certificates[i].key);
-        server_tls_mix(digest, options->certificates[i].ocsp);
+    char text[TLS_CONTEXT_ERROR_BYTES_MAX];
+    const struct tls_context *context = tls_server_loaded(server->tls)->context;
+    for (uint32_t i = 0; tls_context_warning(context, i, (int64_t)time(NULL), text); i++) {
+        log_write(LOG_LEVEL_WARNING, "%s", text);
     }
-    server_tls_mix(&digests_out[SERVER_TLS_CLIENT_CA], options->client_ca);
-    server_tls_mix(&digests_out[SERVER_TLS_CLIENT_CRL], options->client_crl);
-    server_tls_mix(&digests_out[SERVER_TLS_TICKET_KEY], options->ticket_key_file);
+    server->tls_warned_ns = clock_ns(CLOCK_MONOTONIC);
 }
 
-static int server_tls_read(struct server_tls_loaded *loaded_out, const struct tls_options *options,
-                           struct tls_tickets *tickets, char error_out[TLS_ERROR_BYTES_MAX])
+void server_tls_publish(const struct server *server)
 {
-    struct server_tls_loaded loaded = {.stamp = tls_files_stamp(options)};
-    int error = tls_context_load(&loaded.context, options, tickets, error_out);
-    if (error == 0) {
-        server_tls_digest(options, loaded.digests);
-        *loaded_out = loaded;
+    struct tls_context_certificate certificates[TLS_CERTIFICATES_MAX];
+    struct metrics_certificate shown[METRICS_CERTIFICATES_MAX];
+    if (server->tls == NULL) {
+        return;
     }
-    return error;
+    uint32_t count =
+        tls_context_certificates(tls_server_loaded(server->tls)->context, certificates);
+    assert_always(count <= METRICS_CERTIFICATES_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        shown[i].not_after_s = certificates[i].not_after_s;
+        snprintf(shown[i].file, sizeof shown[i].file, "%s", certificates[i].file);
+        snprintf(shown[i].name, sizeof shown[i].name, "%s", certificates[i].name);
+    }
+    metrics_set_certificates(server->metrics, shown, count);
 }
 
-/* ---- Its life ---- */
+/* ---- The start ---- */
 
 int server_tls_load(struct server *server)
 {
     char text[TLS_CONTEXT_ERROR_BYTES_MAX] = "";
-    if (!options_has_tls(&server->options)) {
+    const struct options *options = &server->options;
+    if (!options_has_tls(options)) {
         return 0;
     }
-    struct server_tls *tls = calloc(1, sizeof *tls);
-    if (tls == NULL) {
-        return server_fail(-ENOMEM, "cannot prepare TLS", "free some memory");
-    }
-    server->tls = tls;
-    if (!server->options.check_config) {
-        int error = tls_tickets_open(&tls->tickets);
-        if (error < 0) {
-            return server_fail(error, "cannot make the keys of TLS session tickets",
-                               "free some memory");
-        }
-    }
-    int error = server_tls_read(&tls->loaded, &server->options.tls, tls->tickets, text);
+    int error = tls_server_create(&server->tls, &options->tls, !options->check_config, text);
     if (error < 0) {
         return server_refuse(server, error, text);
     }
@@ -106,77 +86,47 @@ int server_tls_load(struct server *server)
 int server_tls_start(struct server *server)
 {
     char text[TLS_CONTEXT_ERROR_BYTES_MAX] = "";
-    struct server_tls *tls = server->tls;
-    if (tls == NULL) {
+    const struct options *options = &server->options;
+    if (server->tls == NULL) {
         return 0;
     }
-    int error =
-        tls_threads_open(&tls->threads, tls->loaded.context, server->options.tls.thread_count,
-                         server->cores, server->options.core_count, text, sizeof text);
+    int error = tls_server_start(server->tls, options->tls.thread_count, server->cores,
+                                 options->core_count, text, sizeof text);
     if (error < 0) {
-        log_write(LOG_LEVEL_ERROR, "cannot start the threads of TLS: %s", text);
+        log_write(LOG_LEVEL_ERROR, "threads for TLS handshakes: %s", text);
     }
     return error;
 }
 
-struct tls_service *server_tls_service(const struct server *server)
-{
-    return server->tls == NULL ? NULL : tls_threads_service(server->tls->threads);
-}
+/* ---- While it runs ---- */
 
-void server_tls_destroy(struct server *server)
+void server_take_tls(struct server *server, struct tls_loaded *loaded)
 {
-    struct server_tls *tls = server->tls;
-    if (tls == NULL) {
-        return;
-    }
-    if (tls->threads != NULL) {
-        tls_threads_close(tls->threads);
-    }
-    server_tls_drop(&tls->loaded);
-    tls_tickets_close(tls->tickets);
-    free(tls);
-    server->tls = NULL;
-}
-
-/* ---- Reload ---- */
-
-int server_tls_renew(const struct server *server, const struct options *options,
-                     struct server_tls_loaded *loaded_out, char *error_out, size_t error_bytes)
-{
-    char text[TLS_ERROR_BYTES_MAX] = "";
-    *loaded_out = (struct server_tls_loaded){.context = NULL};
-    if (server->tls == NULL || !options_has_tls(options)) {
-        return 0;
-    }
-    int error = server_tls_read(loaded_out, &options->tls, server->tls->tickets, text);
-    snprintf(error_out, error_bytes, "%s", text);
-    return error;
-}
-
-void server_tls_take(struct server *server, struct server_tls_loaded *loaded)
-{
-    struct server_tls *tls = server->tls;
     if (loaded->context == NULL) {
         return;
     }
-    assert_always(tls != NULL);
-    bool is_other = memcmp(tls->loaded.digests, loaded->digests, sizeof loaded->digests) != 0;
-    tls_threads_swap(tls->threads, loaded->context);
-    server_tls_drop(&tls->loaded);
-    tls->loaded = *loaded;
-    *loaded = (struct server_tls_loaded){.context = NULL};
+    const struct tls_digest *before = tls_server_loaded(server->tls)->digests;
+    bool is_same = memcmp(before, loaded->digests, sizeof *before) == 0; /* the certificates */
+    tls_server_take(server->tls, loaded);
     server_tls_publish(server);
-    if (is_other) {
+    if (!is_same) {
         server_tls_announce(server);
-        server_tls_warn(server);
     }
+    server_tls_warn(server);
 }
 
-void server_tls_drop(struct server_tls_loaded *loaded)
+bool server_tls_tick(struct server *server, uint64_t now_ns)
 {
-    if (loaded->context != NULL) {
-        tls_context_release(loaded->context);
-        loaded->context = NULL;
+    if (server->tls == NULL) {
+        return false;
     }
+    if (now_ns - server->tls_warned_ns >= SERVER_TLS_WARN_NS) {
+        server_tls_warn(server);
+    }
+    uint64_t stamp = tls_server_loaded(server->tls)->stamp;
+    bool is_due = tls_watch_look(&server->tls_watch, &server->options.tls, stamp, now_ns);
+    if (is_due) {
+        log_write(LOG_LEVEL_INFO, "files of TLS have changed: the configuration is reloaded");
+    }
+    return is_due;
 }

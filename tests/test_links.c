@@ -15,6 +15,7 @@
 #include "ring/link/link.h"
 #include "ring/link/links.h"
 #include "ring/link/opening.h"
+#include "ring/link/receiver.h"
 
 #define LINKS (LINKS_INPUTS_MAX + 2)
 
@@ -85,7 +86,7 @@ static void receive(struct link *link, const char *text)
         .flags = IORING_CQE_F_MORE | IORING_CQE_F_BUFFER,
     };
     memcpy(links.engine.recv_buffers, text, strlen(text));
-    input_on_recv(&links, link, &cqe);
+    receiver_on_recv(&links, link, &cqe);
 }
 
 static void a_half_request_that_makes_room_does_not_cut_last_words(void **state)

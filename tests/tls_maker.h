@@ -14,11 +14,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "codec/base/check.h"
 
 #define TLS_MAKER_PATH_BYTES 128
+#define TLS_MAKER_PATHS_MAX 64
 #define TLS_MAKER_DAY 86400L
 
 struct tls_maker_certificate {
@@ -27,9 +29,9 @@ struct tls_maker_certificate {
 };
 
 struct tls_maker_spec {
-    const char *subject;                        /* the CN */
-    const char *names;                          /* as subjectAltName of openssl.cnf; NULL: none */
-    const char *kind;                           /* "EC", "RSA", "ED25519"; NULL: EC */
+    const char *subject; /* the CN */
+    const char *names;   /* as subjectAltName of openssl.cnf; NULL: none */
+    const char *kind;    /* "EC", "RSA", "RSA-1024", "ED25519", "ED448"; NULL: EC */
     const struct tls_maker_certificate *issuer; /* NULL: itself */
     bool is_ca;
     long begins_s, ends_s; /* from now on; ends_s 0: 90 days */
@@ -38,17 +40,22 @@ struct tls_maker_spec {
 
 static char tls_maker_folder[] = "/tmp/ringcast-test-tls-XXXXXX";
 
+/* One that stays, for each name. */
 static inline const char *tls_maker_path(const char *name)
 {
-    static char paths[16][TLS_MAKER_PATH_BYTES];
-    static uint32_t at;
-    char *path = paths[at++ % 16];
-    snprintf(path, TLS_MAKER_PATH_BYTES, "%s/%s", tls_maker_folder, name);
-    return path;
+    static char paths[TLS_MAKER_PATHS_MAX][TLS_MAKER_PATH_BYTES];
+    char path[TLS_MAKER_PATH_BYTES];
+    snprintf(path, sizeof path, "%s/%s", tls_maker_folder, name);
+    uint32_t at = 0;
+    while (paths[at][0] != '\0' && strcmp(paths[at], path) != 0) {
+        assert_always(++at < TLS_MAKER_PATHS_MAX);
+    }
+    return strcpy(paths[at], path);
 }
 
 static inline void tls_maker_open(void)
 {
+    umask(077);
     assert_always(mkdtemp(tls_maker_folder) != NULL);
 }
 
@@ -82,7 +89,10 @@ static inline EVP_PKEY *tls_maker_key(const char *kind)
     if (kind == NULL || strcmp(kind, "EC") == 0) {
         return EVP_EC_gen("P-256");
     }
-    return strcmp(kind, "RSA") == 0 ? EVP_RSA_gen(2048) : EVP_PKEY_Q_keygen(NULL, NULL, kind);
+    if (strncmp(kind, "RSA", 3) == 0) {
+        return EVP_RSA_gen(strcmp(kind, "RSA-1024") == 0 ? 1024 : 2048);
+    }
+    return EVP_PKEY_Q_keygen(NULL, NULL, kind);
 }
 
 static inline struct tls_maker_certificate tls_maker_issue(const struct tls_maker_spec *spec)
@@ -110,8 +120,9 @@ static inline struct tls_maker_certificate tls_maker_issue(const struct tls_make
         tls_maker_pad(made.x509, spec->padding);
     }
     EVP_PKEY *signer = spec->issuer == NULL ? made.key : spec->issuer->key;
-    bool is_bare = EVP_PKEY_get_base_id(signer) == EVP_PKEY_ED25519;
-    assert_always(X509_sign(made.x509, signer, is_bare ? NULL : EVP_sha256()) > 0);
+    int kind = EVP_PKEY_get_base_id(signer);
+    bool has_digest = kind == EVP_PKEY_EC || kind == EVP_PKEY_RSA;
+    assert_always(X509_sign(made.x509, signer, has_digest ? EVP_sha256() : NULL) > 0);
     return made;
 }
 
@@ -132,6 +143,18 @@ static inline const char *tls_maker_write(const char *name, X509 *first, X509 *s
     assert_always(first == NULL || PEM_write_X509(file, first) == 1);
     assert_always(second == NULL || PEM_write_X509(file, second) == 1);
     assert_always(key == NULL || PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL) == 1);
+    fclose(file);
+    return path;
+}
+
+/* With the passphrase "secret". */
+static inline const char *tls_maker_write_encrypted(const char *name, EVP_PKEY *key)
+{
+    const char *path = tls_maker_path(name);
+    FILE *file = fopen(path, "w");
+    assert_always(file != NULL);
+    assert_always(PEM_write_PrivateKey(file, key, EVP_aes_128_cbc(), (const uint8_t *)"secret", 6,
+                                       NULL, NULL) == 1);
     fclose(file);
     return path;
 }

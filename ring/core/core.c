@@ -17,6 +17,7 @@
 #include "ring/link/deadlines.h"
 #include "ring/link/input.h"
 #include "ring/link/opening.h"
+#include "ring/link/receiver.h"
 #include "ring/link/securing.h"
 
 #define CORE_SLEEP_NS_MAX (100 * NS_PER_MS) /* so that core_stop needs no wake-up of its own */
@@ -73,7 +74,7 @@ static void core_on_completion(struct core *core, const struct io_uring_cqe *cqe
     } else if (op == OP_WATCH) {
         core_watch_on_completion(&core->watch, cqe->user_data, cqe->res);
     } else if (op == OP_RECV) {
-        input_on_recv(links, links_target(links, cqe), cqe);
+        receiver_on_recv(links, links_target(links, cqe), cqe);
         link_on_operation_ended(links, links_at(links, index));
     } else if (op == OP_WRITABLE) {
         link_on_writable(links, links_target(links, cqe));
@@ -397,8 +398,7 @@ void core_stop(struct core *core)
 
 /* After a core stood still (SIGSTOP, a machine that was paused), no client is judged by the clock
  * for a second: what came meanwhile is read first, and what waited to be sent gets its answer. If
- * it stands still again, the second begins anew. After CORE_GRACES_MAX of them the timers run, also
- * if all turns are that long. */
+ * it stands still again, the second begins anew, CORE_GRACES_MAX times at most. */
 static void core_run_timers(struct core *core)
 {
     uint64_t now_ns = core->time.now_ns;
@@ -434,9 +434,8 @@ static uint64_t core_wait_ns(const struct core *core, uint64_t next_publish_ns)
     return wait_ns < CORE_SLEEP_NS_MAX ? wait_ns : CORE_SLEEP_NS_MAX;
 }
 
-/* Whether there is mail, a TLS handshake has gone on, there are frames to fan out, or an encoding
- * has begun that conns wait for. In any log: a writer that takes room back shows one log's frames
- * before the others'. */
+/* Mail, a TLS handshake that went on, frames to fan out, or an encoding that conns wait for. In any
+ * log: a writer that takes room back shows one log's frames before the others'. */
 static bool core_has_news(const struct core *core)
 {
     if (core_has_mail(core) || securing_has_result(&core->links)) {

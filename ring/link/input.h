@@ -18,7 +18,6 @@
 #define INPUT_INFLATE_UNITS 20
 #define INPUT_UNIT_BYTES 64 /* inflated for a unit */
 
-void input_on_recv(struct links *links, struct link *link, const struct io_uring_cqe *cqe);
 /* Receives (on), unless its client is not to be read from just now. */
 void input_receive(struct links *links, struct link *link);
 /* What has come, without TLS: of its request, or messages. */

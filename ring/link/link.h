@@ -26,7 +26,8 @@
 #define LINK_STUCK_NS (10 * NS_PER_MS)
 #define LINK_OUT_PAUSE_BYTES 65536 /* with more waiting for it, a link is not read from */
 #define LINK_HEAD_BYTES_MAX (PROXY_HEADER_BYTES_MAX + HANDSHAKE_BYTES_MAX)
-#define LINK_HANDSHAKE_NS (5 * NS_PER_SECOND)
+#define LINK_SECURING_NS (10 * NS_PER_SECOND) /* for a TLS handshake, from accept on; then */
+#define LINK_HANDSHAKE_NS (5 * NS_PER_SECOND) /* for the request */
 #define LINK_CLOSE_NS (2 * NS_PER_SECOND)
 #define LINK_TICK_NS NS_PER_SECOND /* without a frame in between: ops.on_quiet */
 #define LINK_MISSED_PONGS_MAX 2

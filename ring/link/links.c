@@ -9,8 +9,6 @@
 #include "codec/base/bytes.h"
 #include "codec/base/check.h"
 #include "codec/base/memory.h"
-#include "ring/link/securing.h"
-#include "ring/link/tls_in.h"
 
 #define LINKS_LOG_BYTES_MAX 256
 #define LINKS_COMPLAINT_NS (10 * NS_PER_SECOND) /* between two lines about the same */
@@ -57,8 +55,28 @@ static void links_close_tls(struct links *links)
     tls_ciphers_close(links->ciphers);
     memory_unmap(links->tls, links->options.link_count * sizeof *links->tls);
     memory_unmap(links->arena, LINKS_ARENA_BYTES);
-    memory_unmap(links->securing, sizeof *links->securing);
+    memory_unmap(links->tls_jobs, sizeof *links->tls_jobs);
     memory_unmap(links->tls_parts, sizeof *links->tls_parts);
+}
+
+static void links_init_jobs(struct link_tls_jobs *jobs)
+{
+    list_init(&jobs->taken);
+    list_init(&jobs->waiting);
+    for (uint32_t i = 0; i < TLS_HANDSHAKES_MAX; i++) {
+        jobs->free[i] = (uint16_t)(TLS_HANDSHAKES_MAX - 1 - i);
+        jobs->places[i].conn = LINK_NONE;
+    }
+    jobs->free_count = TLS_HANDSHAKES_MAX;
+}
+
+static void links_init_parts(struct link_tls_parts *parts)
+{
+    list_init(&parts->used);
+    for (uint32_t i = 0; i < LINK_TLS_PARTS_MAX; i++) {
+        parts->free[i] = (uint16_t)(LINK_TLS_PARTS_MAX - 1 - i);
+    }
+    parts->free_count = LINK_TLS_PARTS_MAX;
 }
 
 static int links_open_tls(struct links *links, char error_out[ENGINE_ERROR_BYTES_MAX])
@@ -74,15 +92,15 @@ static int links_open_tls(struct links *links, char error_out[ENGINE_ERROR_BYTES
     }
     links->tls = links_map_secret(links->options.link_count * sizeof *links->tls);
     links->arena = links_map_secret(LINKS_ARENA_BYTES);
-    links->securing = links_map_secret(sizeof *links->securing);
+    links->tls_jobs = links_map_secret(sizeof *links->tls_jobs);
     links->tls_parts = links_map_secret(sizeof *links->tls_parts);
-    if (links->tls == NULL || links->arena == NULL || links->securing == NULL ||
+    if (links->tls == NULL || links->arena == NULL || links->tls_jobs == NULL ||
         links->tls_parts == NULL) {
         links_close_tls(links);
         return -ENOMEM;
     }
-    securing_init(links->securing);
-    tls_in_init(links->tls_parts);
+    links_init_jobs(links->tls_jobs);
+    links_init_parts(links->tls_parts);
     return 0;
 }
 

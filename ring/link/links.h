@@ -149,13 +149,13 @@ struct links {
     bool is_draining;
 
     struct link *links;
-    struct link_backlog *backlogs; /* by link */
-    struct link_tls *tls;          /* the same */
-    struct tls_ciphers *ciphers;   /* for their records, */
-    uint8_t *arena;                /* and what is sealed for a batch; */
-    struct securing *securing;     /* their handshakes, */
-    struct tls_parts *tls_parts;   /* and parts of what they send; all five NULL without TLS */
-    uint32_t free_first;           /* LINK_NONE: none */
+    struct link_backlog *backlogs;    /* by link */
+    struct link_tls *tls;             /* the same */
+    struct tls_ciphers *ciphers;      /* for their records, */
+    uint8_t *arena;                   /* and what is sealed for a batch; */
+    struct link_tls_jobs *tls_jobs;   /* their handshakes, */
+    struct link_tls_parts *tls_parts; /* and parts of what they send; all five NULL without TLS */
+    uint32_t free_first;              /* LINK_NONE: none */
     uint32_t free_count;
     struct conn_queue ready;                       /* something of their own waits to be sent */
     struct conn_queue waiting;                     /* messages of theirs wait for their turn */

@@ -3,12 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "codec/base/check.h"
 #include "codec/proxy_header.h"
 #include "ring/link/input.h"
-#include "ring/link/securing.h"
+#include "ring/link/tls_out.h"
+#include "ring/link/turn_away.h"
 
 const char opening_proxy_text[] = "connections from this address must begin with a PROXY header";
 
@@ -22,31 +22,6 @@ static void opening_report(struct links *links, const struct link *link, const c
     }
 }
 
-/* A socket that does not become a connection: one word and good-bye. What it has sent is taken
- * unseen: bytes that are unread at the close would make the kernel send a reset, which can overtake
- * the answer. */
-static void opening_answer_socket(int fd, const void *answer, size_t answer_bytes)
-{
-    uint8_t unseen[LINK_HEAD_BYTES_MAX];
-    (void)!recv(fd, unseen, sizeof unseen, MSG_DONTWAIT);
-    (void)!send(fd, answer, answer_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
-    close(fd);
-}
-
-void opening_write_alert(uint8_t out[OPENING_ALERT_BYTES], enum tls_alert alert)
-{
-    const uint8_t record[OPENING_ALERT_BYTES] = {TLS_ALERT,     3, 3, 0, 2, TLS_ALERT_FATAL,
-                                                 (uint8_t)alert};
-    memcpy(out, record, sizeof record);
-}
-
-static void opening_alert_socket(int fd, enum tls_alert alert)
-{
-    uint8_t record[OPENING_ALERT_BYTES];
-    opening_write_alert(record, alert);
-    opening_answer_socket(fd, record, sizeof record);
-}
-
 static void opening_refuse_socket(struct links *links, const struct link *link,
                                   enum opening_kind kind, const struct core_refusal *refusal)
 {
@@ -55,12 +30,12 @@ static void opening_refuse_socket(struct links *links, const struct link *link,
         handshake_refuse_with(answer, refusal->status_line, refusal->extra, refusal->text);
     if (kind != OPENING_TLS) {
         opening_report(links, link, refusal->status_line, bytes);
-        opening_answer_socket(link->fd, answer, bytes);
+        turn_away_with(link->fd, answer, bytes);
         return;
     }
     bool is_busy = atoi(refusal->status_line) == 503;
-    opening_report(links, link, refusal->status_line, OPENING_ALERT_BYTES);
-    opening_alert_socket(link->fd, is_busy ? TLS_ALERT_INTERNAL_ERROR : TLS_ALERT_ACCESS_DENIED);
+    opening_report(links, link, refusal->status_line, TURN_AWAY_ALERT_BYTES);
+    turn_away_by_alert(link->fd, is_busy ? TLS_ALERT_INTERNAL_ERROR : TLS_ALERT_ACCESS_DENIED);
 }
 
 /* Asks src. A client that may not come in is turned away at once, so that it holds nothing that
@@ -106,10 +81,9 @@ void opening_turn_away(struct links *links, int fd, enum opening_kind kind)
 {
     char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
     if (kind == OPENING_TLS) {
-        opening_alert_socket(fd, TLS_ALERT_INTERNAL_ERROR);
+        turn_away_by_alert(fd, TLS_ALERT_INTERNAL_ERROR);
     } else {
-        opening_answer_socket(fd, answer,
-                              handshake_refuse(answer, HANDSHAKE_BUSY, links->options.site));
+        turn_away_with(fd, answer, handshake_refuse(answer, HANDSHAKE_BUSY, links->options.site));
     }
     counter_add(&links->counters->accepted, 1);
     counter_add(&links->counters->refused_busy, 1);
@@ -122,6 +96,22 @@ void opening_begin_request(struct links *links, struct link *link)
     if (link->flow != LINK_STUCK) { /* Else its timer comes soon anyway. */
         links_arm(links, link, LINK_HANDSHAKE_NS);
     }
+}
+
+/* It takes up nothing but itself before its client says something. */
+static void opening_begin_tls(struct links *links, struct link *link)
+{
+    struct io_uring_sqe *sqe = links_sqe(links);
+    tls_out_begin(links, link);
+    if (link->is_proxied) {
+        links_backlog(links, link)->proxied = (struct proxy_header){.header_bytes = 0};
+    }
+    link_enter(links, link, LINK_SECURING);
+    link->tick = stamp_in(links->now_ns, LINK_SECURING_NS);
+    links_arm(links, link, LINK_SECURING_NS);
+    engine_prepare_readable(sqe, link->fd);
+    sqe->user_data = links_tag_of(links, link, OP_RECV);
+    link->recv_armed = true;
 }
 
 bool opening_begin(struct links *links, int fd, enum opening_kind kind)
@@ -145,7 +135,7 @@ bool opening_begin(struct links *links, int fd, enum opening_kind kind)
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
     }
     if (kind == OPENING_TLS) {
-        securing_begin(links, link);
+        opening_begin_tls(links, link);
     } else {
         opening_begin_request(links, link);
         link_arm_recv(links, link);
@@ -284,7 +274,9 @@ static void opening_start_streaming(struct links *links, struct link *link,
     }
     link_enter(links, link, LINK_STREAMING);
     if (link->is_tls) {
-        securing_free_peer(links, link);
+        struct link_tls *tls = links_tls(links, link);
+        free(tls->peer);
+        tls->peer = NULL;
     }
     link->was_opened = true;
     link->ping = stamp_in(links->now_ns, links->options.heartbeat_interval_ns);

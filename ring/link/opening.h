@@ -11,7 +11,6 @@
 #include "ring/link/links.h"
 
 #define OPENING_STARTS_PER_TURN 256 /* of links that waited for their grant or encoding */
-#define OPENING_ALERT_BYTES 7
 
 /* What a socket was accepted for. */
 enum opening_kind {
@@ -29,8 +28,6 @@ void opening_warm_up(void);
 void opening_turn_away(struct links *links, int fd, enum opening_kind kind);
 /* false: no link is free, and the client was turned away. */
 bool opening_begin(struct links *links, int fd, enum opening_kind kind);
-/* A fatal TLS alert in the clear. */
-void opening_write_alert(uint8_t out[OPENING_ALERT_BYTES], enum tls_alert alert);
 /* Of a link that may say what it requests from now on: its time for that begins. */
 void opening_begin_request(struct links *links, struct link *link);
 /* Queues an answer of plain HTTP, and closes. text: a constant string. */

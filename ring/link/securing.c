@@ -9,36 +9,26 @@
 #include "ring/link/opening.h"
 #include "ring/link/tls_in.h"
 #include "ring/link/tls_out.h"
+#include "ring/link/turn_away.h"
 
 /* ---- Jobs ---- */
 
-void securing_init(struct securing *securing)
-{
-    list_init(&securing->taken);
-    list_init(&securing->waiting);
-    for (uint32_t i = 0; i < TLS_HANDSHAKES_MAX; i++) {
-        securing->free[i] = (uint16_t)(TLS_HANDSHAKES_MAX - 1 - i);
-        securing->places[i].conn = LINK_NONE;
-    }
-    securing->free_count = TLS_HANDSHAKES_MAX;
-}
-
 bool securing_is_idle(const struct links *links)
 {
-    return links->securing == NULL || links->securing->free_count == TLS_HANDSHAKES_MAX;
+    return links->tls_jobs == NULL || links->tls_jobs->free_count == TLS_HANDSHAKES_MAX;
 }
 
 static struct tls_job *securing_job(const struct links *links, const struct link *link)
 {
     uint16_t number = links_tls(links, link)->job;
     assert_always(number < TLS_HANDSHAKES_MAX);
-    return &links->securing->jobs[number];
+    return &links->tls_jobs->jobs[number];
 }
 
-static struct securing_place *securing_place(const struct links *links, const struct tls_job *job)
+static struct link_tls_place *securing_place(const struct links *links, const struct tls_job *job)
 {
     assert_always(job->number < TLS_HANDSHAKES_MAX);
-    return &links->securing->places[job->number];
+    return &links->tls_jobs->places[job->number];
 }
 
 static void securing_submit(struct links *links, struct tls_job *job)
@@ -56,16 +46,16 @@ static void securing_wipe(struct tls_job *job)
 
 static void securing_give(struct links *links, const struct tls_job *job)
 {
-    struct securing *securing = links->securing;
-    assert_always(securing->free_count < TLS_HANDSHAKES_MAX);
+    struct link_tls_jobs *jobs = links->tls_jobs;
+    assert_always(jobs->free_count < TLS_HANDSHAKES_MAX);
     assert_always(job->handshake == NULL);
-    securing->free[securing->free_count++] = (uint16_t)job->number;
+    jobs->free[jobs->free_count++] = (uint16_t)job->number;
 }
 
 /* Its link needs it no more. A handshake that has begun goes by one more job. */
 static void securing_release(struct links *links, struct tls_job *job)
 {
-    struct securing_place *place = securing_place(links, job);
+    struct link_tls_place *place = securing_place(links, job);
     assert_always(place->conn != LINK_NONE);
     place->conn = LINK_NONE;
     list_remove(&place->age_link);
@@ -84,29 +74,24 @@ static void securing_release(struct links *links, struct tls_job *job)
 
 /* ---- Receiving ---- */
 
-/* A link without a job only asks whether something has come. */
 static void securing_arm(struct links *links, struct link *link)
 {
     struct io_uring_sqe *sqe = links_sqe(links);
+    size_t room = TLS_JOB_IN_BYTES - securing_job(links, link)->in_bytes;
     assert_always(!link->recv_armed && !link->job_running);
-    if (links_tls(links, link)->job == LINK_TLS_NO_PART) {
-        engine_prepare_readable(sqe, link->fd);
-    } else {
-        size_t room = TLS_JOB_IN_BYTES - securing_job(links, link)->in_bytes;
-        assert_always(room > 0);
-        engine_prepare_recv_once(sqe, link->fd, room);
-    }
+    assert_always(room > 0);
+    engine_prepare_recv_once(sqe, link->fd, room);
     sqe->user_data = links_tag_of(links, link, OP_RECV);
     link->recv_armed = true;
 }
 
 static void securing_take_job(struct links *links, struct link *link)
 {
-    struct securing *securing = links->securing;
-    assert_always(securing->free_count > 0);
-    uint16_t number = securing->free[--securing->free_count];
-    struct tls_job *job = &securing->jobs[number];
-    struct securing_place *place = &securing->places[number];
+    struct link_tls_jobs *jobs = links->tls_jobs;
+    assert_always(jobs->free_count > 0);
+    uint16_t number = jobs->free[--jobs->free_count];
+    struct tls_job *job = &jobs->jobs[number];
+    struct link_tls_place *place = &jobs->places[number];
     links_tls(links, link)->job = number;
     job->core = links->options.core_number;
     job->number = number;
@@ -115,44 +100,32 @@ static void securing_take_job(struct links *links, struct link *link)
     place->conn = links_index(links, link);
     place->since_ns = links->now_ns;
     place->has_begun = false;
-    list_append(&securing->taken, &place->age_link);
+    list_append(&jobs->taken, &place->age_link);
     counter_add(&links->counters->tls_running, 1);
     securing_arm(links, link);
 }
 
 static void securing_want_job(struct links *links, struct link *link)
 {
-    struct securing *securing = links->securing;
-    if (securing->free_count > 0 && securing->waiting_count == 0) {
+    struct link_tls_jobs *jobs = links->tls_jobs;
+    if (jobs->free_count > 0 && jobs->waiting_count == 0) {
         securing_take_job(links, link);
         return;
     }
     links_tls(links, link)->job = LINK_TLS_WAITS;
-    list_append(&securing->waiting, &links_backlog(links, link)->answer_link);
-    securing->waiting_count++;
+    list_append(&jobs->waiting, &links_backlog(links, link)->answer_link);
+    jobs->waiting_count++;
     counter_add(&links->counters->tls_waiting, 1);
 }
 
 static void securing_stop_waiting(struct links *links, struct link *link)
 {
     assert_always(links_tls(links, link)->job == LINK_TLS_WAITS);
-    assert_always(links->securing->waiting_count > 0);
+    assert_always(links->tls_jobs->waiting_count > 0);
     links_tls(links, link)->job = LINK_TLS_NO_PART;
     list_remove(&links_backlog(links, link)->answer_link);
-    links->securing->waiting_count--;
+    links->tls_jobs->waiting_count--;
     counter_add(&links->counters->tls_waiting, (uint64_t)-1);
-}
-
-void securing_begin(struct links *links, struct link *link)
-{
-    tls_out_begin(links, link);
-    if (link->is_proxied) {
-        links_backlog(links, link)->proxied = (struct proxy_header){.header_bytes = 0};
-    }
-    link_enter(links, link, LINK_SECURING);
-    link->tick = stamp_in(links->now_ns, SECURING_NS);
-    links_arm(links, link, SECURING_NS);
-    securing_arm(links, link);
 }
 
 void securing_forget(struct links *links, struct link *link)
@@ -164,13 +137,6 @@ void securing_forget(struct links *links, struct link *link)
         securing_release(links, securing_job(links, link));
         tls->job = LINK_TLS_NO_PART;
     }
-}
-
-void securing_free_peer(struct links *links, const struct link *link)
-{
-    struct link_tls *tls = links_tls(links, link);
-    free(tls->peer);
-    tls->peer = NULL;
 }
 
 static counter *securing_gauge(struct links *links, const struct link *link)
@@ -259,8 +225,8 @@ static bool securing_read_proxy(struct links *links, struct link *link, struct t
     if (status == PROXY_ABSENT || status == PROXY_BAD) {
         securing_count_failure(links, link, &links->counters->tls_protocol, opening_proxy_text);
         if (job->in[0] == TLS_HANDSHAKE) {
-            uint8_t alert[OPENING_ALERT_BYTES];
-            opening_write_alert(alert, TLS_ALERT_ACCESS_DENIED);
+            uint8_t alert[TURN_AWAY_ALERT_BYTES];
+            turn_away_write_alert(alert, TLS_ALERT_ACCESS_DENIED);
             securing_close_with(links, link, alert, sizeof alert, opening_proxy_text);
         } else {
             securing_refuse_plainly(links, link, opening_proxy_text);
@@ -283,7 +249,7 @@ static void securing_on_bytes(struct links *links, struct link *link, const uint
 {
     struct link_tls *tls = links_tls(links, link);
     struct tls_job *job = securing_job(links, link);
-    struct securing_place *place = securing_place(links, job);
+    struct link_tls_place *place = securing_place(links, job);
     assert_always(count <= TLS_JOB_IN_BYTES - job->in_bytes);
     memcpy(job->in + job->in_bytes, bytes, count);
     job->in_bytes += (uint32_t)count;
@@ -411,10 +377,10 @@ static void securing_on_result(struct links *links, struct tls_job *job)
 
 static void securing_serve_waiting(struct links *links)
 {
-    struct securing *securing = links->securing;
-    while (securing->free_count > 0 && !list_empty(&securing->waiting)) {
+    struct link_tls_jobs *jobs = links->tls_jobs;
+    while (jobs->free_count > 0 && !list_empty(&jobs->waiting)) {
         const struct link_backlog *first =
-            container_of(securing->waiting.next, struct link_backlog, answer_link);
+            container_of(jobs->waiting.next, struct link_backlog, answer_link);
         struct link *link = links_at(links, (uint32_t)(first - links->backlogs));
         securing_stop_waiting(links, link);
         if (link->stage == LINK_SECURING) {
@@ -427,20 +393,23 @@ static void securing_serve_waiting(struct links *links)
  * wait, the oldest first. */
 static void securing_make_room(struct links *links)
 {
-    struct securing *securing = links->securing;
-    uint32_t wanted = securing->waiting_count;
-    for (const struct list_link *at = securing->taken.next; at != &securing->taken && wanted > 0;
+    struct link_tls_jobs *jobs = links->tls_jobs;
+    uint32_t wanted = jobs->waiting_count;
+    for (const struct list_link *at = jobs->taken.next; at != &jobs->taken && wanted > 0;
          at = at->next) {
-        const struct securing_place *place = container_of(at, struct securing_place, age_link);
+        const struct link_tls_place *place = container_of(at, struct link_tls_place, age_link);
         struct link *link = links_at(links, place->conn);
         if (links->now_ns < place->since_ns + SECURING_GIVE_WAY_NS) {
             return;
         }
-        if (link->stage == LINK_SECURING && !link->job_running) {
+        if (link->job_running) {
+            continue;
+        }
+        if (link->stage == LINK_SECURING) {
             securing_fail(links, link, &links->counters->tls_late,
                           "its TLS handshake was slow while others waited");
         }
-        wanted--;
+        wanted--; /* Also for one that is doomed: core_bury() takes its job. */
     }
 }
 

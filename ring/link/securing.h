@@ -16,36 +16,10 @@
 
 #include "ring/link/links.h"
 
-#define SECURING_NS (10 * NS_PER_SECOND) /* for the handshake, from accept on */
-#define SECURING_BYTES_MAX 65536         /* that are received in it */
+#define SECURING_BYTES_MAX 65536 /* that are received in it */
 /* A handshake that has taken this long and waits for its client gives way to links that wait. */
 #define SECURING_GIVE_WAY_NS (2 * NS_PER_SECOND)
 
-/* What a job belongs to. */
-struct securing_place {
-    struct list_link age_link; /* In securing->taken, oldest first, while a link has the job. */
-    uint32_t conn;             /* LINK_NONE: of none; it is free, or on its way back */
-    bool has_begun;            /* bytes were submitted */
-    uint64_t since_ns;
-};
-
-struct securing {
-    struct list_link taken;
-    struct list_link waiting; /* by link_backlog.answer_link: links that wait for a job */
-    uint32_t waiting_count;
-    uint32_t free_count;
-    uint16_t free[TLS_HANDSHAKES_MAX];
-    struct securing_place places[TLS_HANDSHAKES_MAX];
-    struct tls_job jobs[TLS_HANDSHAKES_MAX];
-};
-
-/* Of zeroed memory. Before it goes no job is out any more, or the service has ended. */
-void securing_init(struct securing *securing);
-/* Whether all jobs are here. */
-bool securing_is_idle(const struct links *links);
-
-/* Of a link that was accepted. */
-void securing_begin(struct links *links, struct link *link);
 void securing_on_recv(struct links *links, struct link *link, const struct io_uring_cqe *cqe);
 void securing_on_timer(struct links *links, struct link *link);
 /* Once a turn: what came back from the service, and who waits. */
@@ -57,7 +31,7 @@ bool securing_has_result(const struct links *links);
 void securing_forget(struct links *links, struct link *link);
 /* The same of one that ends, which is also not counted any more. */
 void securing_end(struct links *links, struct link *link);
-/* The request is answered. */
-void securing_free_peer(struct links *links, const struct link *link);
+/* Whether all jobs are here. */
+bool securing_is_idle(const struct links *links);
 
 #endif

@@ -13,19 +13,10 @@
 
 /* ---- Parts of records ---- */
 
-void tls_in_init(struct tls_parts *parts)
-{
-    list_init(&parts->used);
-    for (uint32_t i = 0; i < TLS_IN_PARTS_MAX; i++) {
-        parts->free[i] = (uint16_t)(TLS_IN_PARTS_MAX - 1 - i);
-    }
-    parts->free_count = TLS_IN_PARTS_MAX;
-}
-
-static struct tls_part *tls_in_part(const struct links *links, const struct link *link)
+static struct link_tls_part *tls_in_part(const struct links *links, const struct link *link)
 {
     uint16_t number = links_tls(links, link)->part;
-    assert_always(number < TLS_IN_PARTS_MAX);
+    assert_always(number < LINK_TLS_PARTS_MAX);
     return &links->tls_parts->parts[number];
 }
 
@@ -48,8 +39,8 @@ bool tls_in_is_late(const struct links *links, const struct link *link)
 /* As with halves of messages, the oldest makes room. */
 static void tls_in_make_room(struct links *links)
 {
-    const struct tls_part *oldest =
-        container_of(links->tls_parts->used.next, struct tls_part, age_link);
+    const struct link_tls_part *oldest =
+        container_of(links->tls_parts->used.next, struct link_tls_part, age_link);
     struct link *victim = links_at(links, oldest->conn);
     tls_in_release(links, victim);
     if (victim->stage != LINK_CLOSING) {
@@ -59,14 +50,14 @@ static void tls_in_make_room(struct links *links)
 
 static void tls_in_keep(struct links *links, struct link *link, const uint8_t *bytes, size_t count)
 {
-    struct tls_parts *parts = links->tls_parts;
+    struct link_tls_parts *parts = links->tls_parts;
     assert_always(links_tls(links, link)->part == LINK_TLS_NO_PART);
     if (parts->free_count == 0) {
         tls_in_make_room(links);
     }
     assert_always(parts->free_count > 0);
     links_tls(links, link)->part = parts->free[--parts->free_count];
-    struct tls_part *part = tls_in_part(links, link);
+    struct link_tls_part *part = tls_in_part(links, link);
     assert_always(count < sizeof part->bytes);
     memcpy(part->bytes, bytes, count);
     part->conn = links_index(links, link);
@@ -272,7 +263,7 @@ static size_t tls_in_record_bytes(struct links *links, struct link *link, const 
 /* Goes on with a part. Returns how many bytes are done with. */
 static size_t tls_in_add(struct links *links, struct link *link, const uint8_t *bytes, size_t count)
 {
-    struct tls_part *part = tls_in_part(links, link);
+    struct link_tls_part *part = tls_in_part(links, link);
     size_t record_bytes = tls_in_record_bytes(links, link, part->bytes, part->count);
     if (record_bytes == 0) {
         return count;

@@ -4,7 +4,7 @@
  * (alerts, KeyUpdates) end here.
  *
  * Owner    struct links. Threads: the core's own.
- * Memory   Blocks for TLS_IN_PARTS_MAX parts, mapped only with options.tls, touched when first
+ * Memory   Blocks for LINK_TLS_PARTS_MAX parts, mapped only with options.tls, touched when first
  * used, not in core dumps. When all are used the oldest part gives way, and its link ends. Errors
  * None are returned: a record that is refused is answered by an alert, and the link ends. Source
  * RFC 8446 sections 4.6.3, 5 and 6; RFC 5246 sections 6.2, 7.2 and 7.4.1.1.
@@ -14,31 +14,11 @@
 
 #include "ring/link/links.h"
 
-#define TLS_IN_PARTS_MAX 256
 #define TLS_IN_EMPTY_MAX 32   /* records in a row without application data */
 #define TLS_IN_UPDATES_MAX 32 /* KeyUpdates in */
 #define TLS_IN_UPDATES_NS (60 * NS_PER_SECOND)
 /* Alerts of TLS 1.2 that are skipped, all together; a refused renegotiation counts as two. */
 #define TLS_IN_WARNINGS_MAX 4
-
-/* A record that is not complete. */
-struct tls_part {
-    struct list_link age_link; /* In tls_parts->used, oldest first, while it is used. */
-    uint32_t conn;
-    uint32_t count;
-    uint64_t since_ns;
-    uint8_t bytes[TLS_RECORD_BYTES_MAX];
-};
-
-struct tls_parts {
-    struct list_link used;
-    uint32_t free_count;
-    uint16_t free[TLS_IN_PARTS_MAX];
-    struct tls_part parts[TLS_IN_PARTS_MAX];
-};
-
-/* Of zeroed memory. */
-void tls_in_init(struct tls_parts *parts);
 
 /* Of a link that has its keys. */
 void tls_in_on_bytes(struct links *links, struct link *link, uint8_t *bytes, size_t count);

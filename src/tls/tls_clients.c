@@ -133,31 +133,15 @@ static int tls_clients_hash(struct tls_clients *clients, const struct tls_file *
     return is_good ? 0 : -ENOMEM;
 }
 
-static int tls_clients_check(const struct tls_options *options, char error_out[TLS_ERROR_BYTES_MAX])
-{
-    bool is_asked = options->client_auth != TLS_CLIENT_AUTH_NONE;
-    if (is_asked && options->client_ca == NULL) {
-        return tls_error_write(error_out, -EINVAL, "tls-client-auth", NULL,
-                               "no CA is known; add --tls-client-ca FILE");
-    }
-    if (!is_asked && (options->client_ca != NULL || options->client_crl != NULL)) {
-        return tls_error_write(error_out, -EINVAL,
-                               options->client_ca != NULL ? "tls-client-ca" : "tls-client-crl",
-                               NULL,
-                               "clients are not asked for a certificate; add --tls-client-auth "
-                               "require or request");
-    }
-    return 0;
-}
-
 int tls_clients_load(struct tls_clients *clients_out, const struct tls_options *options,
                      char error_out[TLS_ERROR_BYTES_MAX])
 {
     *clients_out = (struct tls_clients){.auth = options->client_auth, .crl_until_s = INT64_MAX};
     struct tls_file ca = {0};
     struct tls_file crl = {0};
-    int error = tls_clients_check(options, error_out);
-    if (error == 0 && options->client_ca != NULL) {
+    int error = 0;
+    assert_always((options->client_auth == TLS_CLIENT_AUTH_NONE) == (options->client_ca == NULL));
+    if (options->client_ca != NULL) {
         error = tls_files_read(&ca, "tls-client-ca", options->client_ca, error_out);
     }
     if (error == 0 && options->client_crl != NULL) {

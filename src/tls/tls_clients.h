@@ -30,6 +30,7 @@ struct tls_clients {
     uint8_t session[TLS_CLIENTS_SESSION_BYTES];
 };
 
+/* client_ca is there if and only if clients are asked for a certificate. */
 int tls_clients_load(struct tls_clients *clients_out, const struct tls_options *options,
                      char error_out[TLS_ERROR_BYTES_MAX]);
 void tls_clients_free(struct tls_clients *clients);

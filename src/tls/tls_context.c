@@ -14,7 +14,9 @@
 #include "src/tls/tls_tickets.h"
 #include "src/tls/tls_warnings.h"
 
-#define TLS_CONTEXT_TICKETS 1 /* sent in a handshake of TLS 1.3 */
+#define TLS_CONTEXT_SECURITY 2    /* 112 bits, whatever openssl.cnf says: RSA of 2048 bits */
+#define TLS_CONTEXT_TICKETS 1     /* sent in a handshake of TLS 1.3 */
+#define TLS_CONTEXT_TICKET_S 7200 /* how long it resumes */
 
 /* One ClientHello with a group of OpenSSL's default list can cost 153 ms (ffdhe8192). */
 #define TLS_CONTEXT_GROUPS "X25519:P-256"
@@ -145,7 +147,9 @@ static SSL_CTX *tls_context_new_ssl(struct tls_context *context, bool is_13_only
         SSL_CTX_free(ssl);
         return NULL;
     }
+    SSL_CTX_set_security_level(ssl, TLS_CONTEXT_SECURITY);
     SSL_CTX_set_options(ssl, TLS_CONTEXT_SSL_OPTIONS);
+    SSL_CTX_set_timeout(ssl, TLS_CONTEXT_TICKET_S);
     SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_max_cert_list(ssl, TLS_CERTIFICATE_BYTES_MAX); /* a client's */
     /* Only the file's chain is sent, never one of the CAs of clients. */
@@ -299,10 +303,10 @@ tls_context_certificates(const struct tls_context *context,
 {
     for (uint32_t i = 0; i < context->certificate_count; i++) {
         const struct tls_certificate *certificate = &context->certificates[i];
-        bool has_name = certificate->names.count > 0;
+        const char *first = certificate->names.first;
         certificates_out[i] = (struct tls_context_certificate){
             .file = certificate->file,
-            .name = has_name ? certificate->names.names[0] : certificate->subject,
+            .name = first != NULL ? first : certificate->subject,
             .not_before_s = certificate->not_before_s,
             .not_after_s = certificate->not_after_s,
         };

@@ -38,6 +38,7 @@ static void tls_names_copy(struct tls_names *names, const GENERAL_NAMES *all, ch
         }
         *text++ = '\0';
     }
+    names->first = names->count == 0 ? NULL : names->names[0];
     qsort(names->names, names->count, sizeof names->names[0], tls_names_compare);
 }
 

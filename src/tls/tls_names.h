@@ -15,7 +15,8 @@
 
 struct tls_names {
     uint32_t count;
-    char **names; /* lower case, sorted */
+    char **names;      /* lower case, sorted */
+    const char *first; /* as the certificate has them; NULL: there is none */
 };
 
 enum tls_names_match { /* A greater one is better. */

@@ -68,11 +68,16 @@ int tls_ocsp_load(struct tls_ocsp *ocsp_out, const char *path, X509 *leaf,
     }
     const uint8_t *at = (const uint8_t *)file.text;
     OCSP_RESPONSE *response = d2i_OCSP_RESPONSE(NULL, &at, (long)file.bytes);
-    *ocsp_out = (struct tls_ocsp){.response = (uint8_t *)file.text, .bytes = file.bytes};
+    *ocsp_out = (struct tls_ocsp){0};
     error = tls_ocsp_take(ocsp_out, path, response, leaf, error_out);
     OCSP_RESPONSE_free(response);
-    ocsp_out->file = error == 0 ? strdup(path) : NULL;
-    if (error == 0 && ocsp_out->file == NULL) {
+    if (error == 0) {
+        ocsp_out->file = strdup(path);
+        ocsp_out->response = OPENSSL_memdup(file.text, file.bytes);
+        ocsp_out->bytes = file.bytes;
+    }
+    tls_files_free(&file);
+    if (error == 0 && (ocsp_out->file == NULL || ocsp_out->response == NULL)) {
         error = tls_error_write(error_out, -ENOMEM, TLS_OCSP_OPTION, path, "not enough memory");
     }
     if (error < 0) {
@@ -85,7 +90,7 @@ int tls_ocsp_load(struct tls_ocsp *ocsp_out, const char *path, X509 *leaf,
 void tls_ocsp_free(struct tls_ocsp *ocsp)
 {
     free(ocsp->file);
-    free(ocsp->response);
+    OPENSSL_free(ocsp->response);
     *ocsp = (struct tls_ocsp){0};
 }
 

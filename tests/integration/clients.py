@@ -180,9 +180,10 @@ class Tracker:
 
 
 class RawClient:
-    """A blocking client on a plain socket. address: a port, or the path of a Unix socket."""
+    """A blocking client. address: a port, or the path of a Unix socket. first: what it sends before all
+    else, TLS included."""
 
-    def __init__(self, address, path="/", upgrade=True, receive_buffer=None, timeout=10, extra=""):
+    def __init__(self, address, path="/", upgrade=True, receive_buffer=None, timeout=10, extra="", first=b""):
         if isinstance(address, int):
             self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             target = ("127.0.0.1", address)
@@ -196,6 +197,7 @@ class RawClient:
         self.socket.connect(target)
         if isinstance(address, int):
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.send(first)
         if address in tls_ports:
             self.socket = tls_files.client_context().wrap_socket(self.socket,
                                                                  server_hostname="127.0.0.1")

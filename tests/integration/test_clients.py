@@ -13,7 +13,7 @@ import urllib.parse
 import urllib.request
 
 from clients import HealthyClient, RawClient, subscribe_message
-from server import Server, program, reap, spawn, wait_until
+from server import Server, not_by_wss, program, reap, spawn, wait_until
 
 IS_FULL = os.environ.get("RINGCAST_TEST_SIZE", "quick") != "quick"
 FEED = ("--feed", "sim:symbols=20,rate=2000,types=quote+trade+bar+depth")
@@ -240,6 +240,7 @@ class Laggards(unittest.TestCase):
             self.assertTrue(wait_until(lambda: good in server.admin("/metrics")[2], 60), "the other has no quality")
 
 
+@not_by_wss
 class ManyClients(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix="ringcast-")

@@ -15,7 +15,7 @@ import unittest
 
 from clients import (BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, HealthyClient, RawClient,
                      frame, request, subscribe_message)
-from server import Server, ServerTestCase, in_full, reap, run, spawn, wait_until
+from server import Server, ServerTestCase, in_full, not_by_wss, reap, run, spawn, wait_until
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 LATE_SECONDS = 7  # after a deadline of the server, on a machine that stands still now and then
@@ -127,7 +127,7 @@ class BadHandshakes(FaultTestCase):
         with spawn(["curl", "-i", "-N", "-sS", "--max-time", "30", "-H", "Connection: Upgrade",
                     "-H", "Upgrade: websocket", "-H", f"Sec-WebSocket-Key: {KEY}", "-H",
                     "Sec-WebSocket-Version: 13", "-o", "-", "--http1.1",
-                    f"http://127.0.0.1:{self.server.port}/"], stdin=subprocess.DEVNULL,
+                    self.server.http()], stdin=subprocess.DEVNULL,
                    stdout=subprocess.PIPE, stderr=subprocess.PIPE) as curl:
             while b'"WELCOME"' not in said and (piece := os.read(curl.stdout.fileno(), 65536)):
                 said += piece
@@ -140,7 +140,7 @@ class BadHandshakes(FaultTestCase):
     def test_curl_with_the_key_test_is_told_400_and_why(self):
         result = run(["curl", "-i", "-N", "-sS", "--max-time", "10", "-H", "Connection: Upgrade",
                       "-H", "Upgrade: websocket", "-H", "Sec-WebSocket-Key: test", "-H",
-                      "Sec-WebSocket-Version: 13", f"http://127.0.0.1:{self.server.port}/"])
+                      "Sec-WebSocket-Version: 13", self.server.http()])
         self.assertTrue(result.stdout.startswith("HTTP/1.1 400 "), result.stdout + result.stderr)
         self.assertIn("Sec-WebSocket-Key", result.stdout)
 
@@ -449,6 +449,7 @@ class RudeClients(FaultTestCase):
         other.send(frame(CONTINUATION, b'NG","id":9}'))
         self.assertEqual(other.next_message(("PONG",))["id"], 9)
 
+    @not_by_wss
     def test_a_client_that_shuts_its_sending_side_is_let_go(self):
         client = self.client()
         client.subscribe(["*"], ["quote"])
@@ -622,6 +623,7 @@ class FullServers(unittest.TestCase):
                 healthy.check(self)
                 late.close()
 
+    @not_by_wss
     def test_out_of_descriptors_clients_are_refused_at_once_and_get_in_when_others_leave(self):
         """S91: none of them waits unaccepted, whether it asks or not."""
         if shutil.which("prlimit") is None:

@@ -9,7 +9,7 @@ import unittest
 
 from clients import (DATA_TYPES, TEXT, FrameParser, RawClient, Tracker, frame, request,
                      subscribe_message)
-from server import Server, ServerTestCase, wait_until
+from server import Server, ServerTestCase, not_by_wss, wait_until
 
 FEED = "sim:symbols=20,rate=60,types=quote+trade"
 SEQ = re.compile(rb'"ch":(\d+),"seq":(\d+),')
@@ -116,6 +116,7 @@ def close_all(members):
             member.socket.close()
 
 
+@not_by_wss
 class ManyResume(unittest.TestCase):
     runs_alone = "a thousand clients are lent what all processes of an ordinary user may have locked"
     COUNT = 1000
@@ -439,6 +440,7 @@ class Snapshots(ServerTestCase):
             with self.assertRaises(TimeoutError):
                 client.next_message(DATA_TYPES, timeout=0.5)
 
+    @not_by_wss
     def test_a_storm_of_them_is_answered_and_costs_no_encoding(self):
         self.assertTrue(wait_until(lambda: self.server.stats()["publisher"]["ticks"] > 2000, 60))
         symbols = ["000001.SZ"] + [f"SIM{i:05}.SIM" for i in range(20, 40)]

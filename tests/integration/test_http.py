@@ -3,7 +3,7 @@ import socket
 import unittest
 
 from clients import RawClient, request
-from server import ServerTestCase, program, run, wait_until
+from server import ServerTestCase, not_by_wss, program, run, wait_until
 from test_tools_output import EvilServer, server_frame
 
 SCHEMA = "/schema/md.xml"
@@ -63,6 +63,7 @@ class TheClientPort(HttpCase):
         self.assertEqual(self.plain("/", "GET", "1.0", "")[0], 400)
         self.assertEqual(self.plain("/", "OPTIONS", "1.0", "")[0], 405)
 
+    @not_by_wss
     def test_a_client_that_shuts_its_half_gets_its_answer(self):
         for _ in range(100):
             for target, status in ((SCHEMA, b"200"), ("/", b"400"), ("/other", b"404")):
@@ -104,6 +105,7 @@ class TheAdminPort(HttpCase):
         self.assertEqual(self.plain("/readyz", "GET", "1.0", "", self.server.admin_port)[0], 200)
 
 
+@not_by_wss
 class Denied(HttpCase):
     options = ("--feed", "sim:symbols=2,rate=10", "--ip-deny", "127.0.0.9")
 
@@ -115,6 +117,7 @@ class Denied(HttpCase):
         self.assertEqual(self.plain(SCHEMA)[0], 200)
 
 
+@not_by_wss
 class Ends(HttpCase):
     """Each socket that was accepted is open, or ended in one of the ways that are counted."""
     options = ("--feed", "sim:symbols=2,rate=10", "--ip-deny", "127.0.0.9", "--auth-token",
@@ -189,9 +192,8 @@ class Tools(unittest.TestCase):
                                 scheme=scheme)
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertIn("A quote #1", done.stdout)
-        for scheme, words in (("wss", "wss is not offered"), ("WSS", "wss is not offered"),
-                              ("HTTP", "not a ws:// or unix:// URL")):
-            self.assertIn(words, run([program("ringcast-tap"), f"{scheme}://localhost/"]).stderr)
+        self.assertIn("not a ws://, wss:// or unix:// URL",
+                      run([program("ringcast-tap"), "HTTP://localhost/"]).stderr)
 
     def test_interim_answers_come_before_the_one_that_counts(self):
         done = self.against(INTERIM * 4 + UPGRADE + b"\r\n", "ringcast-tap", "-n", "1", frames=FRAMES)

@@ -200,16 +200,16 @@ class TheSchema(unittest.TestCase):
 
 
 class Served(ServerTestCase):
-    def curl(self, port, *arguments):
+    def curl(self, site, *arguments):
         result = run(["curl", "-sS", "-i", "--max-time", "10", *arguments,
-                      f"http://127.0.0.1:{port}/schema/md.xml"])
+                      f"{site}schema/md.xml"])
         self.assertEqual(result.returncode, 0, result.stderr)
         head, _, body = result.stdout.partition("\n\n")
         return head, body
 
     def test_both_ports_give_the_schema_to_a_plain_get(self):
-        for port in (self.server.port, self.server.admin_port):
-            head, body = self.curl(port)
+        for site in (self.server.http(), f"http://127.0.0.1:{self.server.admin_port}/"):
+            head, body = self.curl(site)
             self.assertRegex(head, r"^HTTP/1.1 200 ")
             self.assertRegex(head, r"(?mi)^content-type: application/xml")
             self.assertRegex(head, r"(?mi)^cache-control: .*max-age=[1-9]")
@@ -220,7 +220,7 @@ class Served(ServerTestCase):
     def test_other_methods_and_paths_are_refused_as_ever(self):
         def status(path, *arguments):
             return run(["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "10",
-                        *arguments, f"http://127.0.0.1:{self.server.port}{path}"]).stdout
+                        *arguments, self.server.http(path)]).stdout
         self.assertEqual(status("/schema/md.xml", "--head"), "200")
         self.assertEqual(status("/schema/md.xml", "-X", "POST"), "405")
         self.assertEqual(status("/schema/md.xml?x=1"), "200")
@@ -233,7 +233,7 @@ class Served(ServerTestCase):
         self.assertTrue(wait_until(lambda: self.server.stats()["connections"]["open"] == 0))
         before = self.server.stats()["connections"]
         for _ in range(100):
-            self.curl(self.server.port)
+            self.curl(self.server.http())
         self.assertTrue(wait_until(lambda: self.server.stats()["connections"]["open"] == 0))
         after = self.server.stats()["connections"]
         for key in ("refused_handshake", "refused_busy", "closed", "active_connections"):

@@ -14,10 +14,14 @@ STARTS = {
                     r"\"core %u: ",
     "src/pid_file.c": r"snprintf\(error_out, error_bytes,\s*|pid_file_fail\(-?\w+, path, ",
     "src/check_config.c": r"snprintf\((?:error_out|words), \w+(?: words)?,\s*",
+    "src/config/options_tls.c": r"text = |OPTIONS_ERROR_BYTES_MAX,\s*",
+    "src/server_tls.c": r"log_write\(LOG_LEVEL_ERROR,\s*",
     "src/admin/admin.c": r"snprintf\(error_out, error_bytes,\s*",
     "ring/io/engine_uring.c": r"words = ",
     "ring/io/listener.c": r"advice = |snprintf\(error_out, error_bytes,\s*",
     "ring/io/listener_unix.c": r"advice = |snprintf\(error_out, error_bytes,\s*",
+    **{f"src/tls/tls_{name}.c": r'tls_error_write\([^;"]*(?:"tls-[a-z-]*"[^;"]*)?(?!"%s")'
+       for name in ("certificate", "clients", "context", "files", "ocsp", "tickets", "warnings")},
     "codec/base/cpu_check.c": r"(?=\"This program)",
 }
 REFUSALS = {

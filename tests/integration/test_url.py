@@ -68,7 +68,7 @@ class Urls(UrlTestCase):
         curl = shutil.which("curl")
         if curl is None:
             self.skipTest("no curl")
-        url = f"http://127.0.0.1:{self.server.port}/ws/000001.SZ@quote"
+        url = self.server.http("/ws/000001.SZ@quote")
         done = subprocess.Popen([curl, "--silent", "--no-buffer", "--http1.1", "--max-time", "20", "-H",
                                  "Connection: Upgrade", "-H", "Upgrade: websocket", "-H",
                                  "Sec-WebSocket-Version: 13", "-H", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
@@ -207,8 +207,8 @@ class Places(unittest.TestCase):
 
     def test_a_proxy_header_comes_before_a_url(self):
         with Server(*FEED, *TRUST, "--proxy-protocol") as server, \
-                RawClient(server.port, upgrade=False) as client:
-            client.send(proxy_v2("198.51.100.7") + request("/ws/AAPL.US@quote"))
+                RawClient(server.port, upgrade=False, first=proxy_v2("198.51.100.7")) as client:
+            client.send(request("/ws/AAPL.US@quote"))
             self.assertEqual(client.read_head(), 101)
             self.assertEqual(client.next_message(("SUBSCRIBED",))["data"]["failed"], [])
 

@@ -139,7 +139,7 @@ const threaded_tests = [_][]const u8{
 };
 /// One core with a little protocol of its own, and the whole system.
 const simulations = [_]Simulation{
-    .{ .name = "sim_core", .sources = &.{ "tests/sim_clients.c", "tests/sim_core.c", "tests/sim_engine.c" } },
+    .{ .name = "sim_core", .sources = &.{ "tests/sim_clients.c", "tests/sim_core.c", "tests/sim_engine.c", "tests/sim_tls.c" } },
     .{ .name = "sim_system", .sources = &system_sources },
 };
 /// The system with one planted bug after the other.
@@ -148,6 +148,7 @@ const system_sources = [_][]const u8{
     // What stands in for the libraries' own comes first.
     "tests/sim_log.c",    "tests/sim_memory.c",   "tests/sim_threads.c",    "tests/sim_ticks.c",
     "tests/sim_engine.c", "tests/sim_requests.c", "tests/sim_subscriber.c", "tests/sim_system.c",
+    "tests/sim_tls.c",
 };
 const planted_rooms = [_][]const u8{ "ring/board", "ring/core", "ring/fan", "src/session" };
 const base_flags = [_][]const u8{

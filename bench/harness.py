@@ -32,6 +32,40 @@ START_SECONDS_MAX = 10
 INTENDED = ["--time-pattern", '"ts_event":']  # latencies from when a tick was due
 QUIET_BUSY_MAX = 0.03  # of the server's core, by others, before a measurement
 QUIET_SECONDS_MAX = 60
+TLS_KINDS = ("wss", "ssl", "nginx")
+NGINX = """\
+{user}
+daemon off;
+pid {folder}/nginx.pid;
+error_log stderr warn;
+worker_processes 1;
+worker_rlimit_nofile {files_max};
+events {{
+  worker_connections {files_max};
+}}
+http {{
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  access_log off;
+  server {{
+    listen 127.0.0.1:{port} ssl backlog=4096;
+    ssl_certificate {certificate};
+    ssl_certificate_key {key};
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256; # as ringcast chooses
+    location / {{
+      proxy_pass http://127.0.0.1:{target};
+      proxy_http_version 1.1;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection upgrade;
+      proxy_read_timeout 1h;
+    }}
+  }}
+}}
+"""
 RPS_PATH = "/sys/class/net/lo/queues/rx-0/rps_cpus"
 
 
@@ -58,6 +92,16 @@ class Setup:
     def close(self):
         shutil.rmtree(self.work_dir, ignore_errors=True)
 
+    def certificate(self):
+        """The files of a certificate for 127.0.0.1 and of its key."""
+        files = [os.path.join(self.work_dir, name) for name in ("certificate.pem", "key.pem")]
+        if not os.path.exists(files[0]):
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                            "-nodes", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
+                            "-days", "30", "-keyout", files[1], "-out", files[0]],
+                           check=True, stderr=subprocess.DEVNULL)
+        return files
+
     def program(self, name):
         path = os.path.join(self.bin_dir, name)
         if not os.path.exists(path):
@@ -81,6 +125,11 @@ def uninterrupted():
 
 def interrupt(*_):
     raise KeyboardInterrupt
+
+
+def nginx():
+    """Its path, or None."""
+    return shutil.which("nginx", path=peers.SBIN)
 
 
 def steering_fault():
@@ -116,12 +165,14 @@ class Server:
     """A running server; a context manager.
 
     kind: ringcast, before (ringcast of the commit before), send, uring, or a peer's name (spec is
-    then what it broadcasts).
+    then what it broadcasts). With TLS: wss (ringcast), ssl (SSL_write in a loop), nginx (in front
+    of ringcast).
     """
 
     def __init__(self, setup, kind, arguments=(), unix=False, spec=None, cpus=None):
         self.setup = setup
         self.port = free_port()
+        self.answering = [self.port]  # by then it has started
         self.url = f"ws://127.0.0.1:{self.port}/"
         self.is_unix = unix
         self.spec = spec
@@ -133,13 +184,36 @@ class Server:
             self.commands = self._peer_commands(kind)
         else:
             self.commands = [self._own_command(kind, list(arguments))]
+        if kind in TLS_KINDS:
+            self.load_options = ["--cacert", setup.certificate()[0]]
+        if kind == "nginx":
+            self.commands.append(self._nginx_command())
+
+    def _secure(self):
+        """The port on which it has TLS."""
+        port = free_port()
+        self.answering.append(port)
+        self.url = f"wss://127.0.0.1:{port}/"
+        return str(port)
+
+    def _nginx_command(self):
+        self.work_dir = tempfile.mkdtemp(prefix="ringcast-nginx-")
+        certificate, key = self.setup.certificate()
+        path = os.path.join(self.work_dir, "nginx.conf")
+        with open(path, "w") as file:
+            file.write(NGINX.format(port=self._secure(), target=self.port, certificate=certificate, key=key,
+                                    folder=self.work_dir, user="user root;" if os.geteuid() == 0 else "",
+                                    files_max=resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        return self.cpus, [nginx(), "-p", self.work_dir, "-c", path, "-e", "stderr"], None
 
     def _own_command(self, kind, arguments):
         setup = self.setup
-        if kind in ("ringcast", "before"):
+        if kind == "wss":
+            arguments += ["--tls-port", self._secure(), "--tls-certificate", ",".join(setup.certificate())]
+        if kind in ("ringcast", "before", "wss", "nginx"):
             self.admin_port = free_port()
-            program = setup.program("ringcast") if kind == "ringcast" else \
-                os.path.join(setup.before_dir, "ringcast")
+            program = os.path.join(setup.before_dir, "ringcast") if kind == "before" else \
+                setup.program("ringcast")
             command = [program, "--host", "127.0.0.1", "--port", str(self.port),
                        "--admin-port", str(self.admin_port), "--log-level", "ERROR", *arguments]
             if self.spec:
@@ -147,6 +221,9 @@ class Server:
         else:
             command = [setup.program("raw_send"), "--port", str(self.port), *arguments]
             command += ["--uring", "64"] if kind == "uring" else []
+            if kind == "ssl":
+                self.url = f"wss://127.0.0.1:{self.port}/"
+                command += ["--tls", ",".join(setup.certificate())]
         if self.is_unix:
             command += ["--unix", setup.socket_path]
             self.url = "unix://" + setup.socket_path
@@ -192,13 +269,26 @@ class Server:
 
     def _answers(self):
         family = socket.AF_UNIX if self.is_unix else socket.AF_INET
-        address = self.setup.socket_path if self.is_unix else ("127.0.0.1", self.port)
-        with socket.socket(family) as probe:
-            return probe.connect_ex(address) == 0
+        addresses = [self.setup.socket_path] if self.is_unix else \
+            [("127.0.0.1", port) for port in self.answering]
+
+        def answers(address):
+            with socket.socket(family) as probe:
+                return probe.connect_ex(address) == 0
+        return all(map(answers, addresses))
 
     def rss_bytes(self):
         with open(f"/proc/{self.process.pid}/statm") as statm:
             return int(statm.read().split()[1]) * resource.getpagesize()
+
+    def threads_cpu_ns(self, name):
+        """CPU time of its threads whose name begins like this."""
+        total = 0
+        for thread in os.listdir(f"/proc/{self.process.pid}/task"):
+            folder = f"/proc/{self.process.pid}/task/{thread}"
+            with open(f"{folder}/comm") as comm, open(f"{folder}/schedstat") as schedstat:
+                total += int(schedstat.read().split()[0]) if comm.read().startswith(name) else 0
+        return total
 
     def cpu_seconds(self):
         with open(f"/proc/{self.process.pid}/stat") as stat:
@@ -234,16 +324,17 @@ class Server:
                 time.sleep(0.5)
         threading.Thread(target=sample, daemon=True).start()
 
-    def load(self, *arguments, seconds=None, warmup=None, cpus=None):
-        """One run of ringcast-bench; its report."""
+    def load(self, *arguments, seconds=None, warmup=None, cpus=None, url=None, load_options=None):
+        """One run of ringcast-bench; its report. url, load_options: in place of the server's own."""
         noise = await_quiet(self.setup.server_cpu, 0 if self.setup.small else QUIET_SECONDS_MAX)
         command = ["taskset", "-c", cpus or str(self.setup.load_cpu),
                    self.setup.program("ringcast-bench"),
                    "--json", "-d", str(seconds or self.setup.seconds), "-w",
                    str(warmup or self.setup.warmup), "-p", str(self.process.pid), "--cpu",
-                   str(self.setup.server_cpu), *self.load_options, *map(str, arguments)]
+                   str(self.setup.server_cpu),
+                   *(self.load_options if load_options is None else load_options), *map(str, arguments)]
         command += ["--publish", ticks.text(self.spec)] if self.spec else []
-        command.append(self.url)
+        command.append(url or self.url)
         idle = softirq_ns()
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         if not done.stdout:

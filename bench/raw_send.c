@@ -2,7 +2,8 @@
  * Question  What does the kernel alone cost for sending the same bytes over the same sockets?
  * Method    The least server that ringcast-bench can talk to: it upgrades, answers any SUBSCRIBE
  *           with SUBSCRIBED, then sends --burst frames of --payload bytes --rate times a second
- *           to every subscriber: by send(2) in a loop, or by a bare io_uring (--uring BATCH).
+ *           to every subscriber: by send(2) in a loop, by a bare io_uring (--uring BATCH), or by
+ *           SSL_write to each socket (--tls CHAIN,KEY).
  *           Measured from outside, by ringcast-bench --cpu, as ringcast itself is.
  * Run       bench/run.py fanout   (pins both servers and the load generator, interleaves, compares)
  */
@@ -51,7 +52,8 @@ static const char help[] =
     "  --per-frame            one send per frame instead of one per burst\n"
     "  --payload BYTES        of each frame (256)\n"
     "  --send-buffer-bytes N  SO_SNDBUF (131072)\n"
-    "  --uring BATCH          io_uring, BATCH sends a submit\n";
+    "  --uring BATCH          io_uring, BATCH sends a submit\n"
+    "  --tls CHAIN,KEY        TLS with this certificate: SSL_write in place of send(2)\n";
 
 static int raw_send_parse(struct raw_send_options *options, int argc, char **argv)
 {
@@ -64,6 +66,7 @@ static int raw_send_parse(struct raw_send_options *options, int argc, char **arg
         {"send-buffer-bytes", required_argument, NULL, 'S'},
         {"uring", required_argument, NULL, 'U'},
         {"per-frame", no_argument, NULL, 'f'},
+        {"tls", required_argument, NULL, 't'},
         {0},
     };
     int option;
@@ -94,6 +97,9 @@ static int raw_send_parse(struct raw_send_options *options, int argc, char **arg
         case 'f':
             options->per_frame = true;
             break;
+        case 't':
+            options->server.certificate = optarg;
+            break;
         default:
             fputs(help, stderr);
             return -EINVAL;
@@ -101,6 +107,7 @@ static int raw_send_parse(struct raw_send_options *options, int argc, char **arg
     }
     bool is_valid = options->burst >= 1 && options->burst <= 4096 &&
                     options->payload_bytes >= 160 && options->payload_bytes <= 60000;
+    is_valid &= options->uring_batch == 0 || options->server.certificate == NULL;
     return is_valid && optind == argc ? 0 : -EINVAL;
 }
 
@@ -185,6 +192,7 @@ int main(int argc, char **argv)
     }
     signal(SIGTERM, raw_send_on_signal);
     signal(SIGINT, raw_send_on_signal);
+    signal(SIGPIPE, SIG_IGN); /* SSL_write has no MSG_NOSIGNAL. */
     struct json_tick_head *heads = raw_send_heads(options.burst);
     uint8_t *frames =
         malloc((size_t)options.burst * (options.payload_bytes + 16) + FRAME_BYTES_MAX);

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <sys/socket.h>
 
 #define WAIT_MS 1000
 
@@ -34,7 +33,7 @@ static void raw_sender_finish(struct raw_sender *sender, struct raw_server *serv
         struct pollfd item = {.fd = fd, .events = POLLOUT};
         sender->waits++;
         ssize_t sent = poll(&item, 1, WAIT_MS) == 1
-                           ? send(fd, bytes, bytes_count, MSG_NOSIGNAL | MSG_DONTWAIT)
+                           ? raw_server_send(server, peer_index, bytes, bytes_count)
                            : -1;
         if (sent < 0 && errno != EAGAIN) {
             raw_server_close(server, peer_index);
@@ -51,11 +50,10 @@ static void raw_sender_by_send(struct raw_sender *sender, struct raw_server *ser
                                const uint8_t *bytes, size_t bytes_count)
 {
     for (uint32_t i = 0; i < raw_server_count(server); i++) {
-        int fd = raw_server_fd(server, i);
-        if (fd < 0) {
+        if (raw_server_fd(server, i) < 0) {
             continue;
         }
-        ssize_t sent = send(fd, bytes, bytes_count, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t sent = raw_server_send(server, i, bytes, bytes_count);
         sender->sends++;
         if (sent == (ssize_t)bytes_count) {
             continue;

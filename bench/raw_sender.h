@@ -1,5 +1,6 @@
 /*
- * raw_sender: sends the same bytes to every streaming peer of a raw_server, by a bare loop.
+ * raw_sender: sends the same bytes to every streaming peer of a raw_server, by a bare loop:
+ * send(2), SSL_write (where the server has TLS), or io_uring.
  *
  * Owner    The caller. Threads: one.
  * Errors   The sender waits for a full peer (at most a second), and closes a peer that has left.
@@ -15,7 +16,7 @@
 #include "bench/raw_server.h"
 
 struct raw_sender {
-    uint32_t uring_batch; /* 0: send(2) */
+    uint32_t uring_batch; /* 0: send(2) or SSL_write */
     struct io_uring ring;
     uint64_t sends;
     uint64_t waits;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "codec/base/check.h"
 #include "codec/base/units.h"
 #include "codec/handshake.h"
 #include "codec/ws_decoder.h"
@@ -34,11 +36,13 @@ struct raw_peer {
     int fd; /* -1: closed */
     bool is_streaming;
     struct raw_setup *setup;
+    SSL *ssl; /* NULL: in the clear */
 };
 
 struct raw_server {
     int listen_fd;
     int epoll_fd;
+    SSL_CTX *tls; /* NULL: in the clear */
     uint32_t send_buffer_bytes;
     uint32_t peer_count;
     struct raw_peer peers[PEERS_MAX];
@@ -70,6 +74,28 @@ static int raw_server_listen(const struct raw_server_options *options)
     return fd;
 }
 
+/* "CHAIN,KEY" */
+static SSL_CTX *raw_server_tls(const char *certificate)
+{
+    char chain[1024];
+    const char *comma = strchr(certificate, ',');
+    SSL_CTX *tls = SSL_CTX_new(TLS_server_method());
+    if (comma == NULL || (size_t)(comma - certificate) >= sizeof chain || tls == NULL) {
+        SSL_CTX_free(tls);
+        return NULL;
+    }
+    snprintf(chain, sizeof chain, "%.*s", (int)(comma - certificate), certificate);
+    SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_num_tickets(tls, 0);
+    if (SSL_CTX_set_ciphersuites(tls, "TLS_AES_128_GCM_SHA256") != 1 || /* as ringcast chooses */
+        SSL_CTX_use_certificate_chain_file(tls, chain) != 1 ||
+        SSL_CTX_use_PrivateKey_file(tls, comma + 1, SSL_FILETYPE_PEM) != 1) {
+        SSL_CTX_free(tls);
+        return NULL;
+    }
+    return tls;
+}
+
 int raw_server_create(struct raw_server **server_out, const struct raw_server_options *options)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.u32 = LISTENER};
@@ -78,11 +104,17 @@ int raw_server_create(struct raw_server **server_out, const struct raw_server_op
         return -ENOMEM;
     }
     server->send_buffer_bytes = options->send_buffer_bytes;
+    server->tls = options->certificate == NULL ? NULL : raw_server_tls(options->certificate);
+    if (options->certificate != NULL && server->tls == NULL) {
+        free(server);
+        return -EINVAL;
+    }
     server->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     server->listen_fd = raw_server_listen(options);
     if (server->listen_fd < 0 || server->epoll_fd < 0 ||
         epoll_ctl(server->epoll_fd, EPOLL_CTL_ADD, server->listen_fd, &event) < 0) {
         int error = server->listen_fd < 0 ? server->listen_fd : -errno;
+        SSL_CTX_free(server->tls);
         free(server);
         return error;
     }
@@ -101,9 +133,44 @@ int raw_server_fd(const struct raw_server *server, uint32_t peer_index)
     return peer->is_streaming ? peer->fd : -1;
 }
 
+/* What OpenSSL wants, as an errno. */
+static ssize_t raw_peer_fail(const struct raw_peer *peer, int result)
+{
+    int error = SSL_get_error(peer->ssl, result);
+    bool waits = error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE;
+    errno = waits ? EAGAIN : ECONNRESET;
+    return -1;
+}
+
+static ssize_t raw_peer_send(const struct raw_peer *peer, const void *bytes, size_t bytes_count)
+{
+    if (peer->ssl == NULL) {
+        return send(peer->fd, bytes, bytes_count, MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
+    int sent = SSL_write(peer->ssl, bytes, (int)bytes_count);
+    return sent > 0 ? sent : raw_peer_fail(peer, sent);
+}
+
+/* The first ones also do the handshake. */
+static ssize_t raw_peer_receive(const struct raw_peer *peer, void *into, size_t room)
+{
+    if (peer->ssl == NULL) {
+        return recv(peer->fd, into, room, MSG_DONTWAIT);
+    }
+    int got = SSL_read(peer->ssl, into, (int)room);
+    return got > 0 ? got : raw_peer_fail(peer, got);
+}
+
+ssize_t raw_server_send(struct raw_server *server, uint32_t peer_index, const uint8_t *bytes,
+                        size_t bytes_count)
+{
+    return raw_peer_send(&server->peers[peer_index], bytes, bytes_count);
+}
+
 void raw_server_close(struct raw_server *server, uint32_t peer_index)
 {
     struct raw_peer *peer = &server->peers[peer_index];
+    SSL_free(peer->ssl);
     if (peer->fd >= 0) {
         close(peer->fd);
     }
@@ -118,6 +185,7 @@ void raw_server_destroy(struct raw_server *server)
     }
     close(server->listen_fd);
     close(server->epoll_fd);
+    SSL_CTX_free(server->tls);
     free(server);
 }
 
@@ -149,6 +217,12 @@ static void raw_server_accept(struct raw_server *server)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &server->send_buffer_bytes, sizeof(int));
         server->peers[index] = (struct raw_peer){.fd = fd, .setup = setup};
+        if (server->tls != NULL) {
+            SSL *ssl = SSL_new(server->tls);
+            assert_always(ssl != NULL && SSL_set_fd(ssl, fd) == 1);
+            SSL_set_accept_state(ssl);
+            server->peers[index].ssl = ssl;
+        }
         server->peer_count += index == server->peer_count;
         epoll_ctl(server->epoll_fd, EPOLL_CTL_ADD, fd, &event);
     }
@@ -160,7 +234,7 @@ static bool raw_server_reply(const struct raw_peer *peer, const char *type, cons
     int payload_bytes = snprintf((char *)frame + WS_FRAME_FINISH_GAP, 400,
                                  "{\"type\":\"%s\",\"id\":1,\"ts\":0,\"data\":%s}", type, data);
     size_t frame_bytes = ws_frame_finish(frame, WS_TEXT, (size_t)payload_bytes);
-    return send(peer->fd, frame, frame_bytes, MSG_NOSIGNAL) == (ssize_t)frame_bytes;
+    return raw_peer_send(peer, frame, frame_bytes) == (ssize_t)frame_bytes;
 }
 
 /* false: close it. */
@@ -184,7 +258,7 @@ static bool raw_server_upgrade(struct raw_peer *peer)
     memmove(setup->bytes, setup->bytes + request.head_bytes, setup->bytes_count);
     setup->is_upgraded = true;
     ws_decoder_init(&setup->decoder, HANDSHAKE_BYTES_MAX, true, NULL);
-    return send(peer->fd, response, response_bytes, MSG_NOSIGNAL) == (ssize_t)response_bytes &&
+    return raw_peer_send(peer, response, response_bytes) == (ssize_t)response_bytes &&
            raw_server_reply(peer, "WELCOME", "{\"epoch\":\"raw\"}");
 }
 
@@ -214,7 +288,7 @@ static bool raw_server_on_readable(struct raw_peer *peer)
     struct raw_setup *setup = peer->setup;
     uint8_t *into = setup == NULL ? ignored : setup->bytes + setup->bytes_count;
     size_t room = setup == NULL ? sizeof ignored : sizeof setup->bytes - setup->bytes_count;
-    ssize_t got = recv(peer->fd, into, room, MSG_DONTWAIT);
+    ssize_t got = raw_peer_receive(peer, into, room);
     if (got <= 0) {
         return got < 0 && errno == EAGAIN;
     }

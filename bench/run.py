@@ -25,6 +25,9 @@
   bench/run.py snapshots    10 000 clients subscribe to a book of 5 levels at once
   bench/run.py attacks      readers beside attackers of eight kinds
   bench/run.py flood        lateness of sim beside a producer that sends as fast as it can
+  bench/run.py tls          CPU per frame of wss, beside plain, SSL_write in a loop, and nginx in front
+  bench/run.py tls_memory   user memory of an idle connection of wss, over that of a plain one
+  bench/run.py tls_handshakes  TLS handshakes a second of CPU; and readers beside 200 of them a second
 
 Peers are those that bench/peers/setup.sh has set up. gates.py has the limits of each figure. The
 figures are appended to bench/results/. Exit code 0: each gate passed; 1: one was missed;
@@ -76,13 +79,13 @@ def judge(scenario, setup, figures, valid=True):
     return holds
 
 
-def spec(symbols=1, rate=100, burst=1):
-    return {"symbols": symbols, "rate": rate, "burst": burst, "pad": PAYLOAD}
+def spec(symbols=1, rate=100, burst=1, pad=PAYLOAD):
+    return {"symbols": symbols, "rate": rate, "burst": burst, "pad": pad}
 
 
-def raw(rate=100, burst=1):
+def raw(rate=100, burst=1, pad=PAYLOAD):
     """As spec, as options of raw_send, which counts instants a second."""
-    return ["--rate", str(rate // burst), "--burst", str(burst), "--payload", str(PAYLOAD)]
+    return ["--rate", str(rate // burst), "--burst", str(burst), "--payload", str(pad)]
 
 
 def room(connections):
@@ -91,9 +94,9 @@ def room(connections):
 
 def start(setup, kind, ticks, connections, **options):
     """Starts ringcast, the ringcast of the commit before, or a bare loop, which sends these ticks."""
-    if kind in ("ringcast", "before"):
+    if kind in ("ringcast", "before", "wss", "nginx"):
         return Server(setup, kind, room(connections), spec=ticks, **options)
-    return Server(setup, kind, raw(ticks["rate"], ticks["burst"]), spec=ticks, **options)
+    return Server(setup, kind, raw(ticks["rate"], ticks["burst"], ticks["pad"]), spec=ticks, **options)
 
 
 def are_valid(reports, *variants):
@@ -887,9 +890,127 @@ def flood(setup):
     return judge("flood", setup, {"p99_ratio": share, "runs": reports})
 
 
+def tls(setup):
+    """nginx takes five times the CPU, and so has fewer clients; ringcast is measured beside it with as many."""
+    many, few = (100, 50) if setup.small else (1000, 500)
+    kinds = {"plain": ("ringcast", many, 100), "wss": ("wss", many, 100), "ssl": ("ssl", many, 100)}
+    if harness.nginx():
+        kinds |= {"few wss": ("wss", few, 40), "few nginx": ("nginx", few, 40)}
+    variants, figures, valid = {}, {}, True
+    for pad in (256, 4096):
+        def measure(variant):
+            kind, connections, rate = kinds[variant]
+            with start(setup, kind, spec(rate=rate if pad == 256 else rate // 2, pad=pad), connections) as server:
+                return server.load("-c", connections, *INTENDED)
+        print(f"{pad} bytes:")
+        reports = interleave(setup, list(kinds), measure)
+        variants |= {f"{name} {pad}": one for name, one in summaries(reports).items()}
+        valid &= are_valid(reports, *kinds)
+        for name, of, base in (("to_plain", "wss", "plain"), ("to_ssl_write", "wss", "ssl"),
+                               ("to_nginx", "few wss", "few nginx")):
+            if base in reports:
+                figures[f"{name}_{pad}"] = harness.cost_ratio(reports, of, base)
+                print(f"  CPU per frame of wss is {figures[f'{name}_{pad}']:.3f} of that of {base}")
+    return judge("tls", setup, {**figures, "variants": variants}, valid)
+
+
+def rss_per_connection(setup, kind, connections):
+    """From a tenth of the connections to all of them: what a server has once is left out."""
+    def rss(count):
+        with start(setup, kind, spec(rate=1), connections) as server:
+            report = server.load("-c", count, "-s", "000001.SZ", "--in-flight", 16, "--timeout", "120s")
+            return report["server"]["rss_bytes_end"], report["valid"]
+    (low, low_valid), (high, high_valid) = rss(connections // 10), rss(connections)
+    return (high - low) / (connections - connections // 10), low_valid and high_valid
+
+
+def tls_memory(setup):
+    connections = setup.connections or (500 if setup.small else 10000)
+    each, valid = {"ringcast": [], "wss": []}, True
+    for round_index in range(setup.rounds):
+        for kind in each:
+            value, is_valid = rss_per_connection(setup, kind, connections)
+            each[kind].append(value)
+            valid &= is_valid
+        print(f"  round {round_index + 1} plain {each['ringcast'][-1]:.0f} B, wss {each['wss'][-1]:.0f} B", flush=True)
+    over = statistics.median(wss - plain for wss, plain in zip(each["wss"], each["ringcast"]))
+    return judge("tls_memory", setup, {"connections": connections, "bytes_over_plain": over, "rounds": each}, valid)
+
+
+def signs_per_second(setup):
+    """What `openssl speed` lets one thread sign with P-256, on the server's CPU."""
+    done = subprocess.run(["taskset", "-c", str(setup.server_cpu), "openssl", "speed", "-seconds", "1", "ecdsap256"],
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+    return float(done.stdout.split()[-2])
+
+
+def handshake_rounds(setup, connections):
+    """For each round, handshakes a second of a thread's CPU time, and signatures."""
+    rounds = []
+    for round_index in range(setup.rounds):
+        signs = signs_per_second(setup)
+        with start(setup, "wss", spec(rate=1), connections) as server:
+            before = server.threads_cpu_ns("tls-")
+            report = server.load("-c", connections, "-s", "000001.SZ", "--in-flight", 64, "--timeout", "120s", seconds=1)
+            cpu_ns = server.threads_cpu_ns("tls-") - before
+        rate = report["subscribed"] / (cpu_ns / 1e9)
+        rounds.append({"handshakes_per_second": rate, "signs_per_second": signs, "share_of_signs": rate / signs,
+                       "complete": report["subscribed"] == connections})
+        print(f"  round {round_index + 1} {rate:,.0f} handshakes a second of a thread's CPU, {signs:,.0f} signatures "
+              f"({rate / signs:.3f})", flush=True)
+    return rounds
+
+
+def beside_handshakes(setup, connections, variant):
+    """Half of the readers plain, half by wss. The clients that come and go have the time that the load
+    generator leaves (SCHED_IDLE)."""
+    comes = 40  # each stays for 0.1 s on average, and returns 0.1 s later
+    with start(setup, "wss", spec(rate=50), connections + comes + 1) as server:
+        plain_url, secure_url = f"ws://127.0.0.1:{server.port}/", server.url
+        churn = None
+        if variant == "handshakes":
+            churn = subprocess.Popen(
+                ["chrt", "-i", "0", "taskset", "-c", str(setup.load_cpu), setup.program("ringcast-bench"), "-q",
+                 *server.load_options, "-c", str(comes + 1), "--churn", str(comes), "--churn-life", "100ms", "-d", "600s",
+                 secure_url], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            time.sleep(setup.warmup)
+            before, begin = server.metric("ringcast_tls_handshakes_total"), time.monotonic()
+            with concurrent.futures.ThreadPoolExecutor() as pool:
+                def load(url):
+                    mine = [] if url == plain_url else server.load_options
+                    return server.load("-c", connections // 2, *INTENDED, url=url, load_options=mine)
+                reports = list(pool.map(load, (plain_url, secure_url)))
+            seconds = time.monotonic() - begin
+            rate = (server.metric("ringcast_tls_handshakes_total") - before) / seconds
+        finally:
+            if churn is not None:
+                churn.terminate()
+                churn.wait()
+    for name, report in zip(("plain", "wss"), reports):
+        print(f"    {name:6} {harness.describe(report)}", flush=True)
+    return {**max(reports, key=lambda report: report["latency_ns"]["p99"]), "handshakes_per_second": rate,
+            "valid": all(report["valid"] for report in reports)}
+
+
+def tls_handshakes(setup):
+    connections = 200 if setup.small else 5000
+    readers = 100 if setup.small else 1000
+    rounds = handshake_rounds(setup, connections)
+    reports = interleave(setup, ["quiet", "handshakes"], lambda variant: beside_handshakes(setup, readers, variant))
+    rate = median(reports["handshakes"], "handshakes_per_second")
+    print(f"  beside the readers there were {rate:.0f} handshakes a second")
+    return judge("tls_handshakes", setup, {
+        "handshakes_per_second": statistics.median(one["handshakes_per_second"] for one in rounds),
+        "share_of_signs": statistics.median(one["share_of_signs"] for one in rounds),
+        "p99_ratio": ratio(reports, "handshakes", "quiet", "latency_ns", "p99"), "beside_per_second": rate,
+        "rounds_of_handshakes": rounds, "variants": summaries(reports)},
+        all(one["complete"] for one in rounds) and are_valid(reports, "quiet", "handshakes"))
+
+
 SCENARIOS = {f.__name__: f for f in (fanout, steered, unix, scale, burst, saturation, sparse, connect,
                                      latency, encodings, cores, stalled, leave, idle, idle20, reload, memory,
-                                     deflate, snapshots, attacks, flood)}
+                                     deflate, snapshots, attacks, flood, tls, tls_memory, tls_handshakes)}
 
 
 def main():

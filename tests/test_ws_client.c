@@ -8,6 +8,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "codec/handshake.h"
 #include "codec/ws_decoder.h"
@@ -30,12 +31,16 @@ static void urls_are_taken_apart(void **state)
         {"ws://host?x=1#part", "host", "8765", "/?x=1"},
         {"WS://Host/Path", "Host", "8765", "/Path"},
         {"Ws://[::1]", "::1", "8765", "/"},
+        {"wss://localhost", "localhost", "443", "/"},
+        {"WSS://[::1]/a", "::1", "443", "/a"},
+        {"wss://localhost:8766/", "localhost", "8766", "/"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct ws_client_url url;
         char error[WS_CLIENT_ERROR_BYTES_MAX];
         assert_int_equal(ws_client_parse_url(&url, cases[i].text, error), 0);
         assert_false(url.is_unix);
+        assert_int_equal(url.is_tls, strncasecmp(cases[i].text, "wss", 3) == 0);
         assert_string_equal(url.host, cases[i].host);
         assert_string_equal(url.port, cases[i].port);
         assert_string_equal(url.path, cases[i].path);
@@ -64,8 +69,8 @@ static void bad_urls_are_refused_with_words(void **state)
     static const char *const texts[] = {
         "",          "localhost:8765", "http://a/",       "ws://",          "ws://:80/",
         "ws://a:0/", "ws://a:65536/",  "ws://a:1x/",      "ws://a:/",       "ws://[::1",
-        "ws://[]/",  "ws://[::1]x/",   "unix://here",     "ws://a:123456/", "wss://a/",
-        "WSS://a/",  "ws://a/b c",     "ws://a/\r\nX: y", "ws://a/\x7f",
+        "ws://[]/",  "ws://[::1]x/",   "unix://here",     "ws://a:123456/", "wss://",
+        "WSS:/a/",   "ws://a/b c",     "ws://a/\r\nX: y", "ws://a/\x7f",    "wss://a:0/",
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         struct ws_client_url url;

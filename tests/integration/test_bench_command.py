@@ -33,7 +33,7 @@ class Words(unittest.TestCase):
                 (("-d", "5 s", "ws://h/"), "--duration: '5 s' is not a time such as 10s, 500ms, 2m or 1h"),
                 (("-c", "1kk", "ws://h/"), "--connections: '1kk' is not a number from 1 to 1000000, such as 500 or 2k"),
                 (("-d", "2000000", "ws://h/"), "--duration: '2000000' is not a time such as 10s, 500ms, 2m or 1h"),
-                (("-c", 5), "the URL is missing: ws://host[:port][/path] or unix:///path"),
+                (("-c", 5), "the URL is missing: ws://host[:port][/path], wss://.. or unix:///path"),
                 (("ws://a/", "ws://b/"), "one URL at a time; 'ws://b/' is a second one")):
             result = bench(*arguments)
             self.assertEqual((result.returncode, result.stdout), (1, ""))

@@ -103,6 +103,20 @@ class Small(unittest.TestCase):
     def test_memory(self):
         self.judged("memory")
 
+    @in_full
+    def test_tls(self):
+        skipped = () if harness.nginx() else ("to_nginx_256",)
+        said = self.judged("tls", skipped=skipped)
+        self.assertEqual(sum("  round 1 " in line for line in said.splitlines()), 6 if skipped else 10, said)
+
+    @in_full
+    def test_tls_memory(self):
+        self.judged("tls_memory")
+
+    @in_full
+    def test_tls_handshakes(self):
+        self.judged("tls_handshakes")
+
     def test_sparse_without_a_peer_says_so(self):
         self.assertIn("no peer", self.small("sparse", "--peers"))
 

@@ -192,9 +192,8 @@ class Tools(unittest.TestCase):
                                 scheme=scheme)
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertIn("A quote #1", done.stdout)
-        for scheme, words in (("wss", "wss is not offered"), ("WSS", "wss is not offered"),
-                              ("HTTP", "not a ws:// or unix:// URL")):
-            self.assertIn(words, run([program("ringcast-tap"), f"{scheme}://localhost/"]).stderr)
+        self.assertIn("not a ws://, wss:// or unix:// URL",
+                      run([program("ringcast-tap"), "HTTP://localhost/"]).stderr)
 
     def test_interim_answers_come_before_the_one_that_counts(self):
         done = self.against(INTERIM * 4 + UPGRADE + b"\r\n", "ringcast-tap", "-n", "1", frames=FRAMES)

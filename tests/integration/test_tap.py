@@ -83,7 +83,7 @@ class Login(unittest.TestCase):
             self.assertNotIn("wrong-token", result.stdout + result.stderr)
 
     def test_errors_do_not_repeat_secrets_of_the_url(self):
-        for url in (f"http://localhost/?token={TOKEN}", f"wss://localhost/?token={TOKEN}",
+        for url in (f"http://localhost/?token={TOKEN}", f"wss://localhost:0/?token={TOKEN}",
                     f"ws://localhost:99999/?token={TOKEN}", f"ws://user:{TOKEN}@localhost/"):
             with self.subTest(url):
                 result = tap(url)

@@ -14,6 +14,7 @@
 #include "tools/bench/bench_presets.h"
 #include "tools/bench/bench_table.h"
 #include "tools/common/quantity.h"
+#include "tools/load/bench_address.h"
 
 #define LONG_BASE 256 /* of a long option: this and its row */
 #define LETTERS_BYTES_MAX (2 * BENCH_TABLE_ROWS_MAX + 2)
@@ -405,12 +406,13 @@ int bench_command_parse(struct bench_options *options_out, int argc, char **argv
         return bench_command_parse_compare(options_out, argc, argv);
     }
     if (optind == argc) {
-        return bench_options_fail("the URL is missing: ws://host[:port][/path] or unix:///path%s",
-                                  "");
+        return bench_options_fail(
+            "the URL is missing: ws://host[:port][/path], wss://.. or unix:///path%s", "");
     }
     if (optind + 1 < argc) {
         return bench_options_fail("one URL at a time; '%s' is a second one", argv[optind + 1]);
     }
     options_out->url_text = argv[optind];
-    return bench_options_finish(options_out);
+    int exit_code = bench_options_finish(options_out);
+    return exit_code >= 0 ? exit_code : bench_address_finish(options_out);
 }

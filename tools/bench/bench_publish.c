@@ -40,6 +40,7 @@ struct bench_publish {
     enum bench_publish_form form;
     struct ws_client_url url;
     int fd;
+    struct tls_client *tls; /* of wss:// */
     pthread_t pthread;
     bool has_failed;
     _Atomic bool stop;
@@ -160,8 +161,8 @@ static int bench_publish_receive(struct bench_publish *publish)
     if (publish->in_bytes == IN_BYTES) { /* What it asks has to wait for room in what is sent. */
         return bench_publish_consume(publish);
     }
-    ssize_t got = recv(publish->fd, publish->in + publish->in_bytes, IN_BYTES - publish->in_bytes,
-                       MSG_DONTWAIT);
+    ssize_t got = tls_client_recv(publish->tls, publish->fd, publish->in + publish->in_bytes,
+                                  IN_BYTES - publish->in_bytes);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
         return 0;
     }
@@ -177,8 +178,8 @@ static int bench_publish_flush(struct bench_publish *publish)
     if (publish->out_bytes == 0) {
         return 0;
     }
-    ssize_t sent = send(publish->fd, publish->out + publish->out_sent,
-                        publish->out_bytes - publish->out_sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t sent = tls_client_send(publish->tls, publish->fd, publish->out + publish->out_sent,
+                                   publish->out_bytes - publish->out_sent);
     if (sent < 0 && errno != EAGAIN && errno != EINTR) {
         return bench_publish_fail(publish, strerror(errno), "", 0);
     }
@@ -386,6 +387,7 @@ static int bench_publish_connect(struct bench_publish *publish)
         return bench_publish_fail(publish, opened.error, "", 0);
     }
     publish->fd = opened.fd;
+    publish->tls = opened.tls;
     memcpy(publish->in, opened.rest, opened.rest_bytes);
     publish->in_bytes = opened.rest_bytes;
     if (publish->form == FORM_NATS) {
@@ -437,6 +439,7 @@ void bench_publish_destroy(struct bench_publish *publish)
     if (publish == NULL) {
         return;
     }
+    tls_client_destroy(publish->tls);
     if (publish->fd >= 0) {
         close(publish->fd);
     }

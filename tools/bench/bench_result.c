@@ -22,8 +22,8 @@ const struct bench_percentile bench_percentiles[BENCH_PERCENTILES] = {
     {"p99.99", 99.99}, {"p99.999", 99.999}, {"max", 100.0},
 };
 
-const char *const bench_phase_names[BENCH_PHASES] = {"tcp", "upgrade", "subscribe", "first_tick",
-                                                     "snapshot"};
+const char *const bench_phase_names[BENCH_PHASES] = {"tcp",       "tls",        "upgrade",
+                                                     "subscribe", "first_tick", "snapshot"};
 
 uint32_t bench_result_awaited(const struct bench_options *options)
 {

@@ -48,6 +48,9 @@ static const struct bench_table_row bench_table[] = {
      "add a header to the upgrade: -H 'Name: value'; repeatable"},
     {"token", 0, TEXT(token), "TOKEN", "log in with Authorization: Bearer TOKEN"},
     {"token-file", 0, TEXT(token_file), "FILE", "the same; the token is read from a file"},
+    {"cacert", 0, TEXT(tls.cacert), "FILE", "wss: accept certificates of the CAs in FILE only"},
+    {"cert", 0, TEXT(tls.cert), "CHAIN[,KEY]", "wss: this client certificate, and its key"},
+    {"insecure", 0, FLAG(tls.insecure), NULL, "wss: accept any certificate of the server"},
     {"subprotocol", 0, TEXT(subprotocol), "NAME", "plain: ask for this Sec-WebSocket-Protocol"},
     {"in-flight", 0, U32(in_flight_max, 1, 65536), "N",
      "connections being set up at the same time (256)"},
@@ -183,7 +186,7 @@ void bench_table_print_help(void)
            "Subscribes with many connections to a server that broadcasts over WebSocket. Measures "
            "latency,\n"
            "rates and the server's CPU time, and checks that every subscriber got every tick.\n"
-           "URL is ws://host[:port][/path] or unix:///path.\n"
+           "URL is ws://host[:port][/path], wss://host[:port][/path] or unix:///path.\n"
            "\n"
            "  ringcast-bench -c 100 -d 5s ws://localhost:8765\n"
            "  ringcast-bench --protocol plain --time-pattern '' ws://localhost:9000/any/server\n"

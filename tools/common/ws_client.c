@@ -17,6 +17,7 @@
 #include "tools/common/ws_connect.h"
 
 #define DEFAULT_PORT "8765"
+#define DEFAULT_TLS_PORT "443"
 
 static int ws_client_fail(char *error_out, int error, const char *what, const char *detail)
 {
@@ -92,7 +93,8 @@ static bool ws_client_parse_authority(struct ws_client_url *url, const char *tex
     }
     ws_client_decode_interface(url->host);
     if (text == end) {
-        return ws_client_copy(url->port, sizeof url->port, DEFAULT_PORT, strlen(DEFAULT_PORT));
+        strcpy(url->port, url->is_tls ? DEFAULT_TLS_PORT : DEFAULT_PORT);
+        return true;
     }
     return *text == ':' && ws_client_parse_port(url, text + 1, (size_t)(end - text - 1));
 }
@@ -122,12 +124,9 @@ int ws_client_parse_url(struct ws_client_url *url_out, const char *text,
         *url_out = error == 0 ? url : *url_out;
         return error;
     }
-    if (strncasecmp(text, "wss://", 6) == 0) {
-        return ws_client_fail_url(error_out, -EPROTONOSUPPORT, "wss is not offered; use ws://",
-                                  text);
-    }
-    if (strncasecmp(text, "ws://", 5) != 0) {
-        return ws_client_fail_url(error_out, -EINVAL, "not a ws:// or unix:// URL", text);
+    url.is_tls = strncasecmp(text, "wss://", 6) == 0;
+    if (!url.is_tls && strncasecmp(text, "ws://", 5) != 0) {
+        return ws_client_fail_url(error_out, -EINVAL, "not a ws://, wss:// or unix:// URL", text);
     }
     for (const char *at = text; *at != 0; at++) {
         if ((unsigned char)*at <= ' ' || *at == 0x7f) {
@@ -136,7 +135,7 @@ int ws_client_parse_url(struct ws_client_url *url_out, const char *text,
                                   "");
         }
     }
-    const char *authority = text + 5;
+    const char *authority = text + (url.is_tls ? strlen("wss://") : strlen("ws://"));
     size_t authority_bytes = strcspn(authority, "/?#");
     const char *path = authority + authority_bytes;
     size_t path_bytes = strcspn(path, "#");
@@ -153,6 +152,22 @@ int ws_client_parse_url(struct ws_client_url *url_out, const char *text,
     snprintf(url.path, sizeof url.path, "%s%.*s", slash, (int)path_bytes, path);
     *url_out = url;
     return 0;
+}
+
+int ws_client_secure_url(struct ws_client_url *url, const struct tls_client_options *options,
+                         char error_out[WS_CLIENT_ERROR_BYTES_MAX])
+{
+    static_assert(TLS_CLIENT_ERROR_BYTES_MAX <= WS_CLIENT_ERROR_BYTES_MAX, "an error fits");
+    struct tls_client_context *context = NULL;
+    if (!url->is_tls) {
+        bool has_any = options->cacert != NULL || options->cert != NULL || options->insecure;
+        return !has_any ? 0
+                        : ws_client_fail(error_out, -EINVAL,
+                                         "--cacert, --cert and --insecure need a wss:// URL", "");
+    }
+    int error = tls_client_context_create(&context, options, error_out);
+    url->tls = context;
+    return error;
 }
 
 static bool ws_client_has(const struct ws_client_addresses *addresses,
@@ -344,6 +359,43 @@ static int ws_client_refused(char *error_out, const uint8_t *answer, size_t byte
     return strncmp(code, "429", 3) == 0 || code[0] == '5' ? -EAGAIN : -EPROTO;
 }
 
+/* The TLS handshake of wss://. */
+static int ws_client_secure(struct ws_client_opened *opened, const struct ws_client_url *url,
+                            int timeout_ms)
+{
+    uint8_t sealed[4096];
+    if (!url->is_tls) {
+        return 0;
+    }
+    assert_always(url->tls != NULL);
+    opened->tls = tls_client_create(url->tls, url->host);
+    if (opened->tls == NULL) {
+        return ws_client_fail(opened->error, -ENOMEM, "no memory for TLS", "");
+    }
+    int error = tls_client_handshake(opened->tls, opened->fd);
+    while (error == -EAGAIN) {
+        error = ws_client_wait(opened->fd, POLLIN, timeout_ms);
+        if (error != 0) {
+            return ws_client_fail(opened->error, error, "no answer to the TLS handshake",
+                                  strerror(-error));
+        }
+        ssize_t got = recv(opened->fd, sealed, sizeof sealed, 0);
+        if (got < 0 && errno == EAGAIN) {
+            error = -EAGAIN;
+            continue;
+        }
+        if (got <= 0) {
+            error = got < 0 ? -errno : -ECONNRESET;
+            return ws_client_fail(opened->error, error, "closed during the TLS handshake", "");
+        }
+        for (size_t given = 0; given < (size_t)got;) {
+            given += tls_client_give(opened->tls, sealed + given, (size_t)got - given);
+        }
+        error = tls_client_handshake(opened->tls, opened->fd);
+    }
+    return error == 0 ? 0 : ws_client_fail(opened->error, error, tls_client_error(opened->tls), "");
+}
+
 /* Reads the answer's head, and keeps what follows it. */
 static int ws_client_upgrade(struct ws_client_opened *opened, const char *key,
                              const struct handshake_wish *wish, int timeout_ms)
@@ -355,13 +407,15 @@ static int ws_client_upgrade(struct ws_client_opened *opened, const char *key,
             return ws_client_fail(opened->error, error, "no answer to the upgrade",
                                   strerror(-error));
         }
-        ssize_t got = recv(opened->fd, opened->rest + count, HANDSHAKE_BYTES_MAX - count, 0);
+        ssize_t got = tls_client_recv(opened->tls, opened->fd, opened->rest + count,
+                                      HANDSHAKE_BYTES_MAX - count);
         if (got < 0 && errno == EAGAIN) {
             continue;
         }
         if (got <= 0) {
             error = got < 0 ? -errno : -ECONNRESET;
-            return ws_client_fail(opened->error, error, "closed during the upgrade", "");
+            const char *why = opened->tls == NULL ? "" : tls_client_error(opened->tls);
+            return ws_client_fail(opened->error, error, "closed during the upgrade", why);
         }
         count += (size_t)got;
         size_t at;
@@ -398,9 +452,14 @@ int ws_client_open(struct ws_client_opened *opened_out, const struct ws_client_u
     char key[WS_CLIENT_KEY_BYTES + 1];
     char request[WS_CLIENT_REQUEST_BYTES_MAX];
     int error = 0;
+    opened_out->tls = NULL;
     opened_out->fd = ws_connect(url, addresses, timeout_ms, opened_out->error);
     if (opened_out->fd < 0) {
         return opened_out->fd;
+    }
+    error = ws_client_secure(opened_out, url, timeout_ms);
+    if (error != 0) {
+        goto close_socket;
     }
     if (getrandom(random, sizeof random, 0) != sizeof random) {
         error = ws_client_fail(opened_out->error, -EIO, "no randomness", "");
@@ -408,11 +467,12 @@ int ws_client_open(struct ws_client_opened *opened_out, const struct ws_client_u
     }
     ws_client_key(key, random);
     size_t request_bytes = ws_client_request(url, key, wish, request);
-    if (request_bytes == 0 ||
-        send(opened_out->fd, request, request_bytes, MSG_NOSIGNAL) != (ssize_t)request_bytes) {
-        error = ws_client_fail(opened_out->error, -EPIPE, "cannot send the upgrade request", "");
+    if (request_bytes == 0) {
+        error = ws_client_fail(opened_out->error, -EMSGSIZE, "the upgrade request is too long", "");
         goto close_socket;
     }
+    /* A server that has closed may have said why, which is read now. */
+    (void)tls_client_send(opened_out->tls, opened_out->fd, request, request_bytes);
     error = ws_client_upgrade(opened_out, key, wish, timeout_ms);
     if (error != 0) {
         goto close_socket;
@@ -421,6 +481,8 @@ int ws_client_open(struct ws_client_opened *opened_out, const struct ws_client_u
 
 close_socket:
     ws_client_add_name(opened_out->error, url);
+    tls_client_destroy(opened_out->tls);
+    opened_out->tls = NULL;
     close(opened_out->fd);
     opened_out->fd = -1;
     return error;

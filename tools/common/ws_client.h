@@ -18,6 +18,7 @@
 
 #include "codec/handshake_client.h"
 #include "codec/ws_frame.h"
+#include "tools/common/tls_client.h"
 
 #define WS_CLIENT_JSON "md.json.v1" /* the subprotocols of a ringcast */
 #define WS_CLIENT_SBE "md.sbe.v1"
@@ -31,10 +32,12 @@
 
 struct ws_client_url {
     bool is_unix;
-    char host[254];                      /* Without brackets; "localhost" for a Unix socket. */
-    char port[6];                        /* "8765" when the URL names none. */
-    char path[WS_CLIENT_PATH_BYTES_MAX]; /* The request's target, with its query. */
-    char socket_path[108];               /* Unix only. */
+    bool is_tls;                          /* wss:// */
+    char host[254];                       /* Without brackets; "localhost" for a Unix socket. */
+    char port[6];                         /* "8765" when the URL names none; of wss:// "443". */
+    char path[WS_CLIENT_PATH_BYTES_MAX];  /* The request's target, with its query. */
+    char socket_path[108];                /* Unix only. */
+    const struct tls_client_context *tls; /* wss:// only; NULL until ws_client_secure_url. */
 };
 
 struct ws_client_address {
@@ -59,9 +62,14 @@ struct ws_client_subscription {
     uint64_t replay_from; /* Not 0: REPLAY from this seq or time, in place of SUBSCRIBE. */
 };
 
-/* ws://host[:port][/path], [v6] in brackets, or unix:///path. -EINVAL, -EPROTONOSUPPORT (wss). */
+/* ws://host[:port][/path], the same with wss://, [v6] in brackets, or unix:///path. -EINVAL. */
 int ws_client_parse_url(struct ws_client_url *url_out, const char *text,
                         char error_out[WS_CLIENT_ERROR_BYTES_MAX]);
+
+/* Makes the context of a wss:// URL, which lives as long as the process. -EINVAL: a file of the
+ * options cannot be used, or the URL is another one and has no use for them. */
+int ws_client_secure_url(struct ws_client_url *url, const struct tls_client_options *options,
+                         char error_out[WS_CLIENT_ERROR_BYTES_MAX]);
 
 /* All addresses of the host, IPv6 and IPv4; -EHOSTUNREACH when it has none. */
 int ws_client_resolve(const struct ws_client_url *url, struct ws_client_addresses *addresses_out,
@@ -85,14 +93,16 @@ char *ws_client_subscribe_text(const struct ws_client_subscription *subscription
 
 /* The result of ws_client_open. */
 struct ws_client_opened {
-    int fd;            /* non-blocking */
-    size_t rest_bytes; /* the bytes after the answer's head (WELCOME) */
+    int fd;                 /* non-blocking */
+    struct tls_client *tls; /* of wss://, the caller's; otherwise NULL */
+    size_t rest_bytes;      /* the bytes after the answer's head (WELCOME) */
     uint8_t rest[HANDSHAKE_BYTES_MAX];
     char error[WS_CLIENT_ERROR_BYTES_MAX]; /* the reason, on failure only */
 };
 
-/* Connects (ws_connect.h), upgrades and waits for the answer, at most timeout_ms each. -EPROTO: the
- * server answers, but refuses the upgrade; -EAGAIN: it refuses at present (429, 5xx). */
+/* Connects (ws_connect.h), secures the stream of wss://, upgrades and waits for the answer, at most
+ * timeout_ms each. -EPROTO: the server answers, but refuses the upgrade; -EAGAIN: it refuses at
+ * present (429, 5xx). */
 int ws_client_open(struct ws_client_opened *opened_out, const struct ws_client_url *url,
                    struct ws_client_addresses *addresses, const struct handshake_wish *wish,
                    int timeout_ms);

@@ -20,9 +20,10 @@
 #define KEEP_ALIVE_NS (BENCH_MQTT_KEEP_ALIVE_SECONDS * NS_PER_SECOND)
 
 #define TO(state) (1u << BENCH_CONN_##state)
-static const uint8_t bench_conn_next_states[] = {
+static const uint16_t bench_conn_next_states[] = {
     [BENCH_CONN_NEW] = TO(CONNECTING) | TO(CLOSED),
-    [BENCH_CONN_CONNECTING] = TO(UPGRADING) | TO(WAITING) | TO(CLOSED),
+    [BENCH_CONN_CONNECTING] = TO(SECURING) | TO(UPGRADING) | TO(WAITING) | TO(CLOSED),
+    [BENCH_CONN_SECURING] = TO(UPGRADING) | TO(CLOSED),
     [BENCH_CONN_UPGRADING] = TO(SUBSCRIBING) | TO(CLOSED),
     [BENCH_CONN_SUBSCRIBING] = TO(STREAMING) | TO(STALLED) | TO(WAITING) | TO(CLOSED),
     [BENCH_CONN_STREAMING] = TO(CLOSED),
@@ -147,7 +148,7 @@ int bench_conn_send_request(struct bench_crew *crew, struct bench_conn *conn)
         return -EMSGSIZE;
     }
     conn->asked_ns = crew->options->by_url ? crew->now_ns : 0;
-    ssize_t sent = send(conn->fd, request, bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t sent = tls_client_send(conn->tls, conn->fd, request, bytes);
     return sent == (ssize_t)bytes ? 0 : sent < 0 ? -errno : -EPIPE;
 }
 
@@ -168,7 +169,7 @@ void bench_conn_send(struct bench_crew *crew, struct bench_conn *conn, int opcod
     memcpy(mask, (const uint8_t *)&random + 4, sizeof mask);
     size_t frame_bytes =
         ws_client_frame(frame, (enum ws_opcode)opcode, payload, payload_bytes, mask);
-    ssize_t sent = send(conn->fd, frame, frame_bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t sent = tls_client_send(conn->tls, conn->fd, frame, frame_bytes);
     if (sent >= 0 && sent < (ssize_t)frame_bytes) {
         shutdown(conn->fd, SHUT_RDWR); /* A torn frame: the stream is of no use any more. */
     }

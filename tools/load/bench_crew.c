@@ -143,6 +143,7 @@ void bench_crew_deinit(struct bench_crew *crew)
         if (conn->fd >= 0) {
             close(conn->fd);
         }
+        tls_client_destroy(conn->tls);
         free(conn->next_seqs);
         free(conn->carry);
         bench_broker_destroy(conn->broker);

@@ -4,8 +4,8 @@
  * Owner    A thread (bench_thread.h). bench_conn changes the state of a connection.
  * Threads  The thread's, and main's before it starts and after it is joined. subscribed_now:
  *          written by the thread, read by main.
- * Memory   A connection: 88 bytes; the seqs of its channels (8 bytes each); and, while a frame is
- *          split between two receives, a block of bench_receive's.
+ * Memory   A connection: 96 bytes; the seqs of its channels (8 bytes each); while a frame is
+ *          split between two receives, a block of bench_receive's; with wss://, as in tls_client.h.
  * Units    Times: CLOCK_REALTIME nanoseconds, since they are compared with those in ticks.
  * Errors   0 or a negative errno.
  */
@@ -28,6 +28,7 @@
 /* The phases of connecting a reader. */
 enum bench_phase {
     BENCH_PHASE_TCP,        /* connect(2) */
+    BENCH_PHASE_TLS,        /* wss://: the TLS handshake */
     BENCH_PHASE_UPGRADED,   /* from there to the 101 */
     BENCH_PHASE_SUBSCRIBED, /* to the answer to its subscription */
     BENCH_PHASE_FIRST_TICK, /* to the first tick */
@@ -54,6 +55,7 @@ struct bench_control {
 enum bench_conn_state {
     BENCH_CONN_NEW,         /* No socket. */
     BENCH_CONN_CONNECTING,  /* connect(2) is under way. */
+    BENCH_CONN_SECURING,    /* wss://: the TLS handshake is under way. */
     BENCH_CONN_UPGRADING,   /* The request is sent. */
     BENCH_CONN_SUBSCRIBING, /* Upgraded; the subscription is asked for. */
     BENCH_CONN_STREAMING,   /* Subscribed. */
@@ -77,16 +79,17 @@ struct bench_conn {
     uint32_t next_seq_count;
     uint32_t carry_bytes;
     uint32_t carry_capacity;
-    uint32_t window_ticks; /* a reader: of the window */
-    uint8_t *carry;        /* The beginning of a frame (or answer head); NULL: none. */
-    uint64_t *next_seqs;   /* By the thread's channel index; 0: no frame yet. */
+    uint32_t window_ticks;  /* a reader: of the window */
+    uint8_t *carry;         /* The beginning of a frame (or answer head); NULL: none. */
+    uint64_t *next_seqs;    /* By the thread's channel index; 0: no frame yet. */
+    struct tls_client *tls; /* wss://; NULL: in the clear */
     uint64_t started_ns;
     uint64_t phase_ns; /* when the last phase of connecting ended; 0: all have */
     uint64_t asked_ns; /* when its subscription was sent; 0: not yet, or its image has come */
     uint64_t due_ns;   /* the time at which its role acts next */
     struct bench_broker *broker;
 };
-static_assert(sizeof(struct bench_conn) <= 88, "what the header says");
+static_assert(sizeof(struct bench_conn) <= 96, "what the header says");
 
 struct bench_crew {
     /* Set by bench_crew_init, then constant. */

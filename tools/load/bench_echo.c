@@ -68,8 +68,9 @@ static bool bench_echo_send(struct bench_echo *echo, uint32_t index)
     bench_echo_text(echo, index, conn->sent, payload);
     size_t bytes =
         ws_client_frame(frame, WS_TEXT, payload, echo->crew->options->payload_bytes, mask);
-    ssize_t sent = send(echo->crew->conns[index].fd, frame + conn->frame_bytes,
-                        bytes - conn->frame_bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+    const struct bench_conn *sender = &echo->crew->conns[index];
+    ssize_t sent = tls_client_send(sender->tls, sender->fd, frame + conn->frame_bytes,
+                                   bytes - conn->frame_bytes);
     if (sent < 0) {
         return false;
     }

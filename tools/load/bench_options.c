@@ -1,20 +1,16 @@
 #include "tools/load/bench_options.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "codec/base/units.h"
 #include "codec/sbe_tick.h"
 #include "tools/common/quantity.h"
-#include "tools/common/ws_connect.h"
 #include "tools/load/bench_mqtt.h"
 #include "tools/load/bench_nats.h"
 #include "tools/load/bench_template.h"
 
-#define CONNECT_TIMEOUT_MS 10000 /* to find the address that answers */
 #define ECHO_RATE 1000
 #define PUBLISH_RATE 100
 #define PUBLISH_TEMPLATE                                                                           \
@@ -472,39 +468,6 @@ static bool bench_options_publish_to(struct bench_options *options)
     return true;
 }
 
-static bool bench_options_sources(struct bench_options *options)
-{
-    const char *at = options->source_list;
-    while (at != NULL && *at != 0) {
-        char text[INET6_ADDRSTRLEN];
-        size_t bytes = strcspn(at, ",");
-        struct sockaddr_in *in = NULL;
-        struct sockaddr_in6 *in6 = NULL;
-        if (options->source_count == BENCH_SOURCES_MAX || bytes >= sizeof text) {
-            bench_options_fail("--source: an address is too long, or there are over 256: %s", at);
-            return false;
-        }
-        memcpy(text, at, bytes);
-        text[bytes] = 0;
-        struct ws_client_address *source = &options->sources[options->source_count];
-        in = (struct sockaddr_in *)&source->address;
-        in6 = (struct sockaddr_in6 *)&source->address;
-        if (inet_pton(AF_INET, text, &in->sin_addr) == 1) {
-            in->sin_family = AF_INET;
-            source->address_bytes = sizeof *in;
-        } else if (inet_pton(AF_INET6, text, &in6->sin6_addr) == 1) {
-            in6->sin6_family = AF_INET6;
-            source->address_bytes = sizeof *in6;
-        } else {
-            bench_options_fail("--source: '%s' is not an IPv4 or IPv6 address", text);
-            return false;
-        }
-        options->source_count++;
-        at += bytes + (at[bytes] == ',');
-    }
-    return true;
-}
-
 static bool bench_options_crowds(struct bench_options *options)
 {
     uint64_t others = 0;
@@ -547,26 +510,6 @@ static bool bench_options_headers(struct bench_options *options)
     return result == 0;
 }
 
-/* All connections go to one address: of several, the first that answers. */
-static int bench_options_resolve(struct bench_options *options)
-{
-    char error[WS_CLIENT_ERROR_BYTES_MAX];
-    struct ws_client_addresses addresses;
-    if (ws_client_resolve(&options->url, &addresses, error) != 0) {
-        return bench_options_fail("%s", error);
-    }
-    if (addresses.count > 1) {
-        int fd = ws_connect(&options->url, &addresses, CONNECT_TIMEOUT_MS, error);
-        if (fd < 0) {
-            fprintf(stderr, "ringcast-bench: %s\n", error);
-            return 2;
-        }
-        close(fd);
-    }
-    options->address = addresses.list[0];
-    return -1;
-}
-
 int bench_options_finish(struct bench_options *options)
 {
     char error[WS_CLIENT_ERROR_BYTES_MAX];
@@ -581,8 +524,7 @@ int bench_options_finish(struct bench_options *options)
         !bench_options_fit_protocol(options) || !bench_options_times(options) ||
         !bench_options_topic(options) || !bench_options_by_url(options) ||
         !bench_options_publish(options) || !bench_options_publish_to(options) ||
-        !bench_options_headers(options) || !bench_options_sources(options) ||
-        !bench_options_crowds(options)) {
+        !bench_options_headers(options) || !bench_options_crowds(options)) {
         return 1;
     }
     if (options->duration_ns == 0) {
@@ -594,5 +536,5 @@ int bench_options_finish(struct bench_options *options)
                 options->connection_count, options->thread_count);
         options->thread_count = options->connection_count;
     }
-    return bench_options_resolve(options);
+    return -1;
 }

@@ -71,6 +71,7 @@ struct bench_texts {
 struct bench_options {
     const char *url_text;
     struct ws_client_url url;
+    struct tls_client_options tls; /* of wss:// URLs */
     struct ws_client_address address;
     struct ws_client_address sources[BENCH_SOURCES_MAX];
     uint32_t source_count;
@@ -177,8 +178,7 @@ struct bench_options {
 /* The defaults. */
 void bench_options_defaults(struct bench_options *options);
 
-/* Derives further values from the options, and resolves addresses. Returns the exit code, or -1 to
- * go on. */
+/* Derives further values from the options. Returns the exit code, or -1 to go on. */
 int bench_options_finish(struct bench_options *options);
 
 /* Prints a text; %s in it is replaced by the other one. Returns 1, the exit code. */

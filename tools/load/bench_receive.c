@@ -12,23 +12,53 @@
 
 #define HTTP_STATUS_BYTES 12 /* "HTTP/1.1 404" */
 
+static void bench_receive_close(struct bench_conn *conn)
+{
+    tls_client_destroy(conn->tls);
+    conn->tls = NULL;
+    close(conn->fd);
+    conn->fd = -1;
+}
+
+/* The stream is ready: asks for the upgrade. 0 or a negative errno. A server that has closed a TLS
+ * stream has said why, which is read next. */
+static int bench_receive_request(struct bench_crew *crew, struct bench_conn *conn)
+{
+    int error = bench_conn_send_request(crew, conn);
+    bool is_gone = error == -EPIPE || error == -ECONNRESET;
+    error = is_gone && conn->tls != NULL ? 0 : error;
+    if (error == 0) {
+        bench_conn_enter(crew, conn, BENCH_CONN_UPGRADING);
+    }
+    return error;
+}
+
+/* Says hello. 0 or a negative errno. */
+static int bench_receive_secure(struct bench_crew *crew, struct bench_conn *conn)
+{
+    const struct ws_client_url *url = &crew->options->url;
+    conn->tls = tls_client_create(url->tls, url->host);
+    int error = conn->tls == NULL ? -ENOMEM : tls_client_handshake(conn->tls, conn->fd);
+    if (error == -EAGAIN) {
+        bench_conn_enter(crew, conn, BENCH_CONN_SECURING);
+        return 0;
+    }
+    return error;
+}
+
 void bench_receive_on_connected(struct bench_receive *receive, struct bench_conn *conn, int error)
 {
     struct bench_crew *crew = receive->frames->data->crew;
-    bool is_done = false;
     if (error == 0) {
         bench_conn_end_phase(crew, conn, BENCH_PHASE_TCP);
-        is_done = bench_roles_on_connected(crew, conn);
-        error = is_done ? 0 : bench_conn_send_request(crew, conn);
+        error = bench_roles_on_connected(crew, conn) ? 0
+                : crew->options->url.is_tls          ? bench_receive_secure(crew, conn)
+                                                     : bench_receive_request(crew, conn);
     }
     if (error != 0) {
-        close(conn->fd);
-        conn->fd = -1;
+        bench_receive_close(conn);
         bench_conn_fail(crew, conn, error);
         return;
-    }
-    if (!is_done) {
-        bench_conn_enter(crew, conn, BENCH_CONN_UPGRADING);
     }
     bench_crew_arm(crew, conn);
 }
@@ -64,8 +94,7 @@ void bench_receive_on_end(struct bench_receive *receive, struct bench_conn *conn
 {
     struct bench_crew *crew = receive->frames->data->crew;
     bench_conn_shut(crew, conn, 0);
-    close(conn->fd);
-    conn->fd = -1;
+    bench_receive_close(conn);
     bench_receive_forget(receive, conn);
     conn->due_ns = crew->now_ns;
 }
@@ -206,8 +235,8 @@ static size_t bench_receive_consume(struct bench_receive *receive, struct bench_
     return used + bench_frames_consume(receive->frames, conn, bytes + used, bytes_count - used);
 }
 
-void bench_receive_on_bytes(struct bench_receive *receive, struct bench_conn *conn,
-                            const uint8_t *bytes, size_t bytes_count)
+static void bench_receive_on_plain(struct bench_receive *receive, struct bench_conn *conn,
+                                   const uint8_t *bytes, size_t bytes_count)
 {
     while (conn->carry_bytes > 0 && bytes_count > 0 && conn->state != BENCH_CONN_CLOSED) {
         size_t take = bytes_count;
@@ -237,6 +266,64 @@ void bench_receive_on_bytes(struct bench_receive *receive, struct bench_conn *co
     }
 }
 
+/* TLS has failed: the first reason is kept for the report. */
+static void bench_receive_on_tls_fault(struct bench_crew *crew, struct bench_conn *conn)
+{
+    const char *text = tls_client_error(conn->tls);
+    if (text[0] != 0 && conn->state <= BENCH_CONN_UPGRADING) {
+        bench_totals_refuse(&crew->totals, text, strlen(text));
+    }
+    bench_conn_shut(crew, conn, 0);
+}
+
+/* Goes on with the handshake. false: there is nothing to read yet. */
+static bool bench_receive_on_hello(struct bench_crew *crew, struct bench_conn *conn)
+{
+    int error = tls_client_handshake(conn->tls, conn->fd);
+    if (error == 0) {
+        bench_conn_end_phase(crew, conn, BENCH_PHASE_TLS);
+        error = bench_receive_request(crew, conn);
+    }
+    if (error != 0 && error != -EAGAIN) {
+        bench_receive_on_tls_fault(crew, conn);
+    }
+    return error == 0;
+}
+
+/* Opens the bytes piece by piece. */
+static void bench_receive_on_sealed(struct bench_receive *receive, struct bench_conn *conn,
+                                    const uint8_t *sealed, size_t sealed_bytes)
+{
+    struct bench_crew *crew = receive->frames->data->crew;
+    if (receive->plain == NULL) {
+        receive->plain = malloc(BENCH_RECV_BUFFER_BYTES);
+        assert_always(receive->plain != NULL);
+    }
+    for (size_t given = 0; given < sealed_bytes && conn->state != BENCH_CONN_CLOSED;) {
+        given += tls_client_give(conn->tls, sealed + given, sealed_bytes - given);
+        if (conn->state == BENCH_CONN_SECURING && !bench_receive_on_hello(crew, conn)) {
+            continue;
+        }
+        ssize_t got = tls_client_read(conn->tls, conn->fd, receive->plain, BENCH_RECV_BUFFER_BYTES);
+        assert_always(got < BENCH_RECV_BUFFER_BYTES); /* A piece and what was cut are less. */
+        if (got > 0) {
+            bench_receive_on_plain(receive, conn, receive->plain, (size_t)got);
+        } else if (got < 0) {
+            bench_receive_on_tls_fault(crew, conn);
+        }
+    }
+}
+
+void bench_receive_on_bytes(struct bench_receive *receive, struct bench_conn *conn,
+                            const uint8_t *bytes, size_t bytes_count)
+{
+    if (conn->tls != NULL) {
+        bench_receive_on_sealed(receive, conn, bytes, bytes_count);
+    } else {
+        bench_receive_on_plain(receive, conn, bytes, bytes_count);
+    }
+}
+
 void bench_receive_deinit(struct bench_receive *receive)
 {
     while (receive->carry_free != NULL) {
@@ -244,4 +331,5 @@ void bench_receive_deinit(struct bench_receive *receive)
         memcpy(&receive->carry_free, block, sizeof receive->carry_free);
         free(block);
     }
+    free(receive->plain);
 }

@@ -3,7 +3,7 @@
  *
  * Owner    A thread. Threads: the thread's.
  * Memory   While a frame is split between two receives, a block (1 KiB from a pool, more for longer
- *          frames).
+ *          frames). With wss://, 64 KiB of plaintext.
  */
 #ifndef RINGCAST_TOOLS_BENCH_RECEIVE_H
 #define RINGCAST_TOOLS_BENCH_RECEIVE_H
@@ -15,14 +15,16 @@
 struct bench_receive {
     struct bench_frames *frames;
     void *carry_free; /* Blocks of BENCH_CARRY_BLOCK_BYTES, linked by their first word. */
+    uint8_t *plain;   /* wss://: what has been opened; NULL until then */
 };
 
 void bench_receive_deinit(struct bench_receive *receive);
 
-/* The result of connect: sends the upgrade request and begins to read. */
+/* The result of connect: begins the TLS handshake of wss://, or sends the upgrade request; and
+ * begins to read. */
 void bench_receive_on_connected(struct bench_receive *receive, struct bench_conn *conn, int error);
 
-/* Bytes from the peer, in order. They belong to the caller again afterwards. */
+/* Bytes from the peer's socket, in order. They belong to the caller again afterwards. */
 void bench_receive_on_bytes(struct bench_receive *receive, struct bench_conn *conn,
                             const uint8_t *bytes, size_t bytes_count);
 

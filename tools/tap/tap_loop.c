@@ -110,7 +110,7 @@ int tap_loop_connect(struct tap_loop *loop, uint32_t index, const char *message)
         return error == -EPROTO || error == -EAGAIN ? TAP_EXIT_REFUSED : TAP_EXIT_UNREACHABLE;
     }
     struct epoll_event event = {.events = EPOLLIN, .data.u32 = index};
-    tap_reader_init(reader, loop->sink, index, opened.fd);
+    tap_reader_init(reader, loop->sink, index, &opened);
     tap_reader_on_bytes(reader, opened.rest, opened.rest_bytes);
     if (reader->fd < 0) {
         return TAP_EXIT_DONE; /* The reason has been printed. */

@@ -36,6 +36,9 @@ enum tap_option {
     OPTION_ENCODING,
     OPTION_TOKEN,
     OPTION_TOKEN_FILE,
+    OPTION_CACERT,
+    OPTION_CERT,
+    OPTION_INSECURE,
     OPTION_VERSION,
 };
 
@@ -43,7 +46,7 @@ static const char help[] =
     "Usage: ringcast-tap [options] URL\n"
     "\n"
     "Subscribes to a ringcast server and prints each tick as a line.\n"
-    "URL is ws://host[:port][/path] or unix:///path.\n"
+    "URL is ws://host[:port][/path], wss://host[:port][/path] or unix:///path.\n"
     "\n"
     "What to subscribe to:\n"
     "  -s, --symbols A,B|*         symbols or patterns (*); if repeated, the lists add up\n"
@@ -80,6 +83,9 @@ static const char help[] =
     "      --token-file FILE       log in with the token that FILE contains\n"
     "  -H, --header 'Name: value'  send this header, too; may be repeated\n"
     "      --unix PATH             the same as the URL unix://PATH\n"
+    "      --cacert FILE           wss: accept certificates of the CAs in FILE only\n"
+    "      --cert CHAIN[,KEY]      wss: this client certificate, and its key\n"
+    "      --insecure              wss: accept any certificate of the server\n"
     "\n"
     "  -h, --help\n"
     "      --version\n"
@@ -119,6 +125,9 @@ static const struct option long_options[] = {
     {"token-file", required_argument, NULL, OPTION_TOKEN_FILE},
     {"header", required_argument, NULL, 'H'},
     {"unix", required_argument, NULL, OPTION_UNIX},
+    {"cacert", required_argument, NULL, OPTION_CACERT},
+    {"cert", required_argument, NULL, OPTION_CERT},
+    {"insecure", no_argument, NULL, OPTION_INSECURE},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, OPTION_VERSION},
     {0},
@@ -319,6 +328,17 @@ static bool tap_options_take_encoding(struct tap_options *options, const char *v
     return choice >= 0;
 }
 
+static void tap_options_take_tls(struct tls_client_options *tls, int option, const char *value)
+{
+    if (option == OPTION_CACERT) {
+        tls->cacert = value;
+    } else if (option == OPTION_CERT) {
+        tls->cert = value;
+    } else {
+        tls->insecure = true;
+    }
+}
+
 static bool tap_options_take(struct tap_options *options, struct tap_given *given, int option,
                              const char *value)
 {
@@ -361,6 +381,11 @@ static bool tap_options_take(struct tap_options *options, struct tap_given *give
         return true;
     case OPTION_ENCODING:
         return tap_options_take_encoding(options, value);
+    case OPTION_CACERT:
+    case OPTION_CERT:
+    case OPTION_INSECURE:
+        tap_options_take_tls(&options->tls, option, value);
+        return true;
     case 'H':
     case OPTION_TOKEN:
     case OPTION_TOKEN_FILE:
@@ -494,7 +519,9 @@ int tap_options_parse(struct tap_options *options_out, int argc, char **argv)
         return TAP_EXIT_USAGE;
     }
     const char *conflict = tap_options_conflict(options_out, &given);
-    if (conflict == NULL && ws_client_parse_url(&options_out->url, url, error) != 0) {
+    if (conflict == NULL &&
+        (ws_client_parse_url(&options_out->url, url, error) != 0 ||
+         ws_client_secure_url(&options_out->url, &options_out->tls, error) != 0)) {
         conflict = error;
     }
     if (conflict != NULL) {

@@ -32,6 +32,7 @@ enum tap_encoding {
 
 struct tap_options {
     struct ws_client_url url;
+    struct tls_client_options tls;
     struct ws_client_subscription subscription;
     struct ws_headers headers;
     enum tap_encoding encoding;

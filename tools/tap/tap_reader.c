@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "codec/base/bytes.h"
@@ -19,10 +18,12 @@
 #define TOO_MANY_REQUESTS 111
 #define PAGE_WAIT_US 250000 /* 5 messages a second are usual. */
 
-void tap_reader_init(struct tap_reader *reader, struct tap_sink *sink, uint32_t index, int fd)
+void tap_reader_init(struct tap_reader *reader, struct tap_sink *sink, uint32_t index,
+                     const struct ws_client_opened *opened)
 {
     free(reader->buffer);
-    *reader = (struct tap_reader){.sink = sink, .index = index, .fd = fd};
+    *reader =
+        (struct tap_reader){.sink = sink, .index = index, .fd = opened->fd, .tls = opened->tls};
     ws_decoder_init(&reader->decoder, TAP_MESSAGE_BYTES_MAX, false, NULL);
     reader->decoder.inflates = sink->options->encoding == TAP_DEFLATE;
     tap_decode_forget(sink->decode, index);
@@ -44,6 +45,9 @@ static const char *tap_reader_prefix(const struct tap_reader *reader)
 static void tap_reader_end(struct tap_reader *reader)
 {
     if (reader->fd >= 0) {
+        tls_client_shut(reader->tls, reader->fd);
+        tls_client_destroy(reader->tls);
+        reader->tls = NULL;
         close(reader->fd);
         reader->fd = -1;
     }
@@ -61,7 +65,7 @@ static int tap_reader_send(struct tap_reader *reader, enum ws_opcode opcode, con
         return -EIO;
     }
     size_t frame_bytes = ws_client_frame(frame, opcode, payload, payload_bytes, mask);
-    ssize_t sent = send(reader->fd, frame, frame_bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t sent = tls_client_send(reader->tls, reader->fd, frame, frame_bytes);
     return sent == (ssize_t)frame_bytes ? 0 : sent < 0 ? -errno : -EPIPE;
 }
 
@@ -444,11 +448,20 @@ void tap_reader_on_bytes(struct tap_reader *reader, uint8_t *bytes, size_t bytes
     }
 }
 
+/* The stream has ended without a Close frame. */
+static void tap_reader_print_end(const struct tap_reader *reader, int error)
+{
+    const char *why = reader->tls == NULL ? "" : tls_client_error(reader->tls);
+    why = why[0] == 0 && error != 0 ? strerror(error) : why;
+    fprintf(stderr, "ringcast-tap: %sthe server ended the connection%s%s\n",
+            tap_reader_prefix(reader), why[0] == 0 ? "" : ": ", why);
+}
+
 void tap_reader_on_readable(struct tap_reader *reader, uint8_t *scratch, size_t scratch_bytes)
 {
     for (uint32_t i = 0; i < RECEIVES_PER_TURN && reader->fd >= 0 && !tap_reader_is_done(reader);
          i++) {
-        ssize_t got = recv(reader->fd, scratch, scratch_bytes, MSG_DONTWAIT);
+        ssize_t got = tls_client_recv(reader->tls, reader->fd, scratch, scratch_bytes);
         if (got > 0) {
             tap_reader_on_bytes(reader, scratch, (size_t)got);
             continue;
@@ -456,8 +469,7 @@ void tap_reader_on_readable(struct tap_reader *reader, uint8_t *scratch, size_t 
         if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
             return;
         }
-        fprintf(stderr, "ringcast-tap: %sthe server ended the connection%s%s\n",
-                tap_reader_prefix(reader), got < 0 ? ": " : "", got < 0 ? strerror(errno) : "");
+        tap_reader_print_end(reader, got < 0 ? errno : 0);
         tap_reader_end(reader);
     }
 }

@@ -13,20 +13,24 @@
 #include <stdint.h>
 
 #include "codec/ws_decoder.h"
+#include "tools/common/tls_client.h"
 #include "tools/tap/tap_events.h"
 
 struct tap_reader {
     struct tap_sink *sink;
     uint32_t index;
-    int fd; /* -1: ended */
+    int fd;                 /* -1: ended */
+    struct tls_client *tls; /* of wss:// */
     bool is_subscribed;
     uint16_t close_code; /* From the server's Close frame; 0: none came. */
     struct ws_decoder decoder;
     uint8_t *buffer;
 };
 
-/* fd: upgraded and non-blocking; the reader's from now on. The reader: zeroed, or ended before. */
-void tap_reader_init(struct tap_reader *reader, struct tap_sink *sink, uint32_t index, int fd);
+/* opened: its descriptor and TLS are the reader's from now on. The reader: zeroed, or ended before.
+ */
+void tap_reader_init(struct tap_reader *reader, struct tap_sink *sink, uint32_t index,
+                     const struct ws_client_opened *opened);
 
 /* Sends a message. 0 or a negative errno. */
 int tap_reader_send_text(struct tap_reader *reader, const char *text);

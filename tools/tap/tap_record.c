@@ -82,8 +82,8 @@ void tap_record_connection(struct tap_record *record, const struct ws_client_url
     if (url->is_unix) {
         fprintf(record->file, "unix://%s", url->socket_path);
     } else {
-        fprintf(record->file, "ws://%s%s%s:%s/", is_v6 ? "[" : "", url->host, is_v6 ? "]" : "",
-                url->port);
+        fprintf(record->file, "%s://%s%s%s:%s/", url->is_tls ? "wss" : "ws", is_v6 ? "[" : "",
+                url->host, is_v6 ? "]" : "", url->port);
     }
     fprintf(record->file, " <-> %" PRIu64 ".%06" PRIu64 " " WS_CLIENT_JSON "\n", now_us / 1000000,
             now_us % 1000000);

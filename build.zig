@@ -649,6 +649,8 @@ const Context = struct {
 
     fn addFuzz(c: *Context, variant: Variant, name: []const u8) *std.Build.Step.Compile {
         const sources = [_][]const u8{ c.b.fmt("tests/fuzz_{s}.c", .{name}), "tests/fuzz_driver.c" };
-        return c.addMain(variant, c.b.fmt("fuzz_{s}", .{name}), &sources, tests_see, &.{ tools, src, feeds, ring, codec });
+        const made = c.addMain(variant, c.b.fmt("fuzz_{s}", .{name}), &sources, tests_see, &.{ tools, src, feeds, ring, codec });
+        if (std.mem.eql(u8, name, "tls_link")) c.link(made.root_module, &.{"cmocka"}); // for idle_core.h
+        return made;
     }
 };

@@ -52,7 +52,7 @@ const rooms = [_]Room{
     .{ .name = "src/market", .sees = &.{ "codec/base", "codec", "ring", "ring/board", "ring/io", "ring/core", "feeds", "src/base", "src/record" } },
     .{ .name = "src/request", .sees = &.{ "codec/base", "codec", "src/base", "src/market" } },
     .{ .name = "src/symbols", .sees = &.{ "codec/base", "codec", "ring/board", "src/base", "src/market", "src/request" } },
-    .{ .name = "src/session", .sees = &.{ "codec/base", "codec", "ring", "ring/board", "ring/core", "feeds", "src/base", "src/access", "src/market", "src/request", "src/symbols" } },
+    .{ .name = "src/session", .sees = &.{ "codec/base", "codec", "codec/tls", "ring", "ring/board", "ring/core", "feeds", "src/base", "src/access", "src/market", "src/request", "src/symbols" } },
     .{ .name = "src/roll", .sees = &.{ "codec/base", "codec", "ring", "ring/board", "ring/core", "feeds", "src/base", "src/command", "src/access", "src/market", "src/request", "src/symbols", "src/session" } },
     .{ .name = "src/admin", .sees = &.{ "codec/base", "codec", "ring/board", "feeds", "src/base", "src/access", "src/market", "src/request", "src/symbols", "src/command", "src/config", "src/guard", "ring/core", "ring" } },
 
@@ -139,7 +139,7 @@ const threaded_tests = [_][]const u8{
 };
 /// One core with a little protocol of its own, and the whole system.
 const simulations = [_]Simulation{
-    .{ .name = "sim_core", .sources = &.{ "tests/sim_clients.c", "tests/sim_core.c", "tests/sim_engine.c" } },
+    .{ .name = "sim_core", .sources = &.{ "tests/sim_clients.c", "tests/sim_core.c", "tests/sim_engine.c", "tests/sim_tls.c" } },
     .{ .name = "sim_system", .sources = &system_sources },
 };
 /// The system with one planted bug after the other.
@@ -148,6 +148,7 @@ const system_sources = [_][]const u8{
     // What stands in for the libraries' own comes first.
     "tests/sim_log.c",    "tests/sim_memory.c",   "tests/sim_threads.c",    "tests/sim_ticks.c",
     "tests/sim_engine.c", "tests/sim_requests.c", "tests/sim_subscriber.c", "tests/sim_system.c",
+    "tests/sim_tls.c",
 };
 const planted_rooms = [_][]const u8{ "ring/board", "ring/core", "ring/fan", "src/session" };
 const base_flags = [_][]const u8{
@@ -647,6 +648,8 @@ const Context = struct {
 
     fn addFuzz(c: *Context, variant: Variant, name: []const u8) *std.Build.Step.Compile {
         const sources = [_][]const u8{ c.b.fmt("tests/fuzz_{s}.c", .{name}), "tests/fuzz_driver.c" };
-        return c.addMain(variant, c.b.fmt("fuzz_{s}", .{name}), &sources, tests_see, &.{ tools, src, feeds, ring, codec });
+        const made = c.addMain(variant, c.b.fmt("fuzz_{s}", .{name}), &sources, tests_see, &.{ tools, src, feeds, ring, codec });
+        if (std.mem.eql(u8, name, "tls_link")) c.link(made.root_module, &.{"cmocka"}); // for idle_core.h
+        return made;
     }
 };

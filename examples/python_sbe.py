@@ -220,7 +220,8 @@ def decimals(block, values, exponents=None):
 async def follow(url, symbols, types):
     import websockets
     address = urllib.parse.urlsplit(url)
-    with urllib.request.urlopen(f"http://{address.netloc}/schema/md.xml", timeout=10) as answer:
+    scheme = "https" if address.scheme == "wss" else "http"
+    with urllib.request.urlopen(f"{scheme}://{address.netloc}/schema/md.xml", timeout=10) as answer:
         schema = Schema(answer.read())
     names = {}  # (symbol, type) by channel
     async with websockets.connect(url, subprotocols=["md.sbe.v1"]) as client:

@@ -25,6 +25,9 @@ static void client_leave(struct client *client, bool with_reset)
     if (client->state == CLIENT_READY) {
         client_remember(client);
     }
+    if (client->peer.tls != NULL && !with_reset && sim_random(2) == 0) {
+        sim_tls_notify(client->peer.tls);
+    }
     sim_client_close(client->peer.socket, with_reset);
     client->state = CLIENT_AWAY;
 }
@@ -32,7 +35,9 @@ static void client_leave(struct client *client, bool with_reset)
 static void client_connect(struct client *client)
 {
     memset(client, 0, offsetof(struct client, cursors));
-    if (!sim_peer_connect(&client->peer, WORLD_LISTENER_FD, 2000 + sim_random(60000))) {
+    bool is_tls = world.has_tls && sim_random(2) == 0;
+    if (!sim_peer_connect(&client->peer, is_tls ? WORLD_TLS_LISTENER_FD : WORLD_LISTENER_FD,
+                          2000 + sim_random(60000), is_tls ? &client->tls : NULL)) {
         return;
     }
     client->encoding = sim_random(world.second_is_rare ? 8 : 4) == 0;
@@ -469,6 +474,33 @@ static void client_read(struct client *client)
     }
 }
 
+/* It leaves in the middle of its handshake, changes keys, or sends what is no record. */
+static void client_step_tls(struct client *client)
+{
+    bool is_early = client->tls.state != SIM_TLS_KEYED;
+    if (is_early && sim_random(60) == 0) {
+        client_leave(client, sim_random(2) == 0);
+    } else if (sim_random(300) == 0) {
+        sim_tls_update(&client->tls);
+    } else if (sim_random(4000) == 0) {
+        sim_tls_spoil(&client->tls);
+    }
+}
+
+/* Whether nothing more will come. */
+static bool client_has_ended(const struct client *client)
+{
+    const struct sim_socket *socket = client->peer.socket;
+    bool is_over = socket->server_closed && socket->to_client_bytes == 0;
+    if (client->peer.tls == NULL || !client->closed_by_server || is_over) {
+        return client->closed_by_server || is_over;
+    }
+    /* The server's close_notify follows its Close, and then the end. */
+    bool is_shut = socket->server_shut && socket->to_client_bytes == 0;
+    EXPECT(!is_shut || client->tls.is_notified);
+    return is_shut;
+}
+
 void client_step(struct client *client)
 {
     if (client->state == CLIENT_AWAY) {
@@ -477,12 +509,17 @@ void client_step(struct client *client)
         }
         return;
     }
-    const struct sim_socket *socket = client->peer.socket;
-    if (client->closed_by_server || (socket->server_closed && socket->to_client_bytes == 0)) {
+    if (client_has_ended(client)) {
         EXPECT(client->closed_by_server || client->state == CLIENT_SHAKING || world.is_scarce ||
-               core_is_stopping());
+               core_is_stopping() || client->tls.is_spoilt);
         client_leave(client, false);
         return;
+    }
+    if (client->peer.tls != NULL && !sim.calm) {
+        client_step_tls(client);
+        if (client->state == CLIENT_AWAY) {
+            return;
+        }
     }
     bool stays = client->encoding == 0 || !world.second_is_rare;
     if (!sim.calm && sim_random(stays ? 4000 : 400) == 0) {

@@ -632,6 +632,7 @@ static void world_step(void *context, struct engine *engine, uint64_t timeout_ns
             core_conn_stats(world.core, client->conn, &stats);
             EXPECT(stats.frames_lost == client->lost);
             EXPECT(stats.frames_sent == client->received);
+            EXPECT(client->peer.tls == NULL || !client->tls.owes_update);
             EXPECT(client->left_conflated || stats.frames_conflated == client->conflated);
             for (uint32_t channel = 0; channel < CHANNELS; channel++) {
                 const struct expected *expected = &client->channels[channel];
@@ -720,8 +721,9 @@ static void run_life(uint64_t seed, uint32_t life)
         .idle_timeout_ns = 3600 * NS_PER_SECOND,
         .max_lag_ns = world.has_limit ? 200 * NS_PER_MS : 0,
         .zero_copy = {.tcp_bytes = seed % 4 == 3 ? 0 : 1000},
-        .listeners = {{.fd = WORLD_LISTENER_FD}},
-        .listener_count = 1,
+        .listeners = {{.fd = WORLD_LISTENER_FD}, {.fd = WORLD_TLS_LISTENER_FD, .is_tls = true}},
+        .listener_count = world.has_tls ? 2 : 1,
+        .tls = world.has_tls ? sim_tls_open() : NULL,
         .encodings = world.encodings,
         .encoding_count = ENCODINGS,
         .claims = &world.claims,
@@ -746,6 +748,10 @@ static void run_life(uint64_t seed, uint32_t life)
     world.linked_cuts += world.core->fan.linked_cuts;
     world.replaced_bytes += world.encodings[0].log->replaced_bytes;
     core_destroy(world.core);
+    if (world.has_tls) {
+        EXPECT(sim_tls_left() == 0 || world.fault[0] != '\0');
+        sim_tls_close();
+    }
     for (uint32_t i = 0; i < ENCODINGS; i++) {
         frame_log_destroy(world.encodings[i].log);
     }
@@ -776,6 +782,8 @@ static bool run_seed(uint64_t seed)
 {
     memset(&world, 0, sizeof world);
     world.has_limit = seed % 3 == 0;
+    world.has_tls = seed % 4 != 0;
+    memset(&sim_tls_marks, 0, sizeof sim_tls_marks);
     uint32_t lives = seed % 3 == 1 ? 2 : 1;
     for (uint32_t life = 0; life < lives && world.fault[0] == '\0'; life++) {
         begin_anew();
@@ -815,6 +823,14 @@ static bool run_seed(uint64_t seed)
     MARK(world.holds, "messages answered in slices")                                               \
     MARK(world.recoded, "frames of the past put into the second encoding")                         \
     MARK(world.as_json, "frames of the past sent as they were")                                    \
+    MARK(sim_tls_marks.finished, "TLS handshakes finished")                                        \
+    MARK(sim_tls_marks.refused, "TLS handshakes refused")                                          \
+    MARK(sim_tls_marks.given_up, "TLS handshakes given up")                                        \
+    MARK(sim_tls_marks.records, "TLS records opened")                                              \
+    MARK(sim_tls_marks.tickets, "TLS tickets")                                                     \
+    MARK(sim_tls_marks.updates, "TLS keys changed by the server")                                  \
+    MARK(sim_tls_marks.notified, "close_notifys")                                                  \
+    MARK(sim_tls_marks.spoilt, "TLS records spoilt")                                               \
     MARK(world.flushed, "frames whose flush was counted as foreseen")                              \
     MARK(counter_get(&world.counters.blocked_ns), "nanoseconds that sockets were full")            \
     MARK(counter_get(&world.counters.overslept_ns), "nanoseconds overslept")

@@ -31,9 +31,11 @@ struct sim_kernel {
     struct io_uring_cqe late[SIM_LATE_MAX];
     unsigned late_count;
     uint16_t buffer_head; /* of the receive ring */
-    int accept_fd;
-    bool accept_armed;
-    uint64_t accept_tag;
+    struct sim_accept {
+        int fd; /* 0: none */
+        bool armed;
+        uint64_t tag;
+    } accepts[SIM_LISTENERS_MAX];
 };
 static struct sim_kernel kernels[SIM_ENGINES_MAX];
 static struct sim_kernel *kernel; /* whose engine has entered */
@@ -380,10 +382,13 @@ static void sim_cancel(const struct io_uring_sqe *sqe)
             sim_post(socket->writable_tag, -ECANCELED, 0);
         }
     }
-    if (kernel->accept_armed && kernel->accept_tag == sqe->addr) {
-        kernel->accept_armed = false;
-        is_found = true;
-        sim_post(kernel->accept_tag, -ECANCELED, 0);
+    for (uint32_t i = 0; i < SIM_LISTENERS_MAX; i++) {
+        struct sim_accept *accept = &kernel->accepts[i];
+        if (accept->armed && accept->tag == sqe->addr) {
+            accept->armed = false;
+            is_found = true;
+            sim_post(accept->tag, -ECANCELED, 0);
+        }
     }
     if (!is_found) {
         sim_post(sqe->user_data, -ENOENT, 0);
@@ -410,6 +415,17 @@ static void sim_send_message(const struct io_uring_sqe *sqe)
     kernel = own;
 }
 
+static void sim_accept(const struct io_uring_sqe *sqe)
+{
+    uint32_t i = 0;
+    while (i < SIM_LISTENERS_MAX && kernel->accepts[i].fd != 0 &&
+           kernel->accepts[i].fd != sqe->fd) {
+        i++;
+    }
+    assert_always(i < SIM_LISTENERS_MAX && !kernel->accepts[i].armed);
+    kernel->accepts[i] = (struct sim_accept){.fd = sqe->fd, .armed = true, .tag = sqe->user_data};
+}
+
 static void sim_execute(const struct io_uring_sqe *sqe)
 {
     struct sim_socket *socket;
@@ -428,6 +444,8 @@ static void sim_execute(const struct io_uring_sqe *sqe)
         socket = sim_socket_of(sqe->fd);
         assert_always(!socket->recv_armed);
         socket->recv_armed = true;
+        socket->recv_max = (sqe->ioprio & IORING_RECV_MULTISHOT) != 0 ? 0 : sqe->len;
+        assert_always(socket->recv_max > 0 || sqe->len == 0);
         socket->recv_tag = sqe->user_data;
         break;
     case IORING_OP_POLL_ADD:
@@ -437,9 +455,7 @@ static void sim_execute(const struct io_uring_sqe *sqe)
         socket->writable_tag = sqe->user_data;
         break;
     case IORING_OP_ACCEPT:
-        kernel->accept_armed = true;
-        kernel->accept_tag = sqe->user_data;
-        kernel->accept_fd = sqe->fd;
+        sim_accept(sqe);
         break;
     case IORING_OP_MSG_RING:
         sim_send_message(sqe);
@@ -462,23 +478,22 @@ static void sim_execute(const struct io_uring_sqe *sqe)
 
 /* ---- What becomes ready ---- */
 
-static void sim_deliver_accepts(void)
+static void sim_deliver_accepts(struct sim_accept *accept)
 {
-    for (uint32_t i = 0; i < sim.socket_count && kernel->accept_armed; i++) {
+    for (uint32_t i = 0; i < sim.socket_count && accept->armed; i++) {
         struct sim_socket *socket = &sim.sockets[i];
-        if (!socket->is_open || socket->accepted || socket->listener_fd != kernel->accept_fd) {
+        if (!socket->is_open || socket->accepted || socket->listener_fd != accept->fd) {
             continue;
         }
         if (sim_mishap(SIM_ACCEPT_FAILS)) {
-            kernel->accept_armed = false;
-            sim_post(kernel->accept_tag, -EMFILE, 0);
+            accept->armed = false;
+            sim_post(accept->tag, -EMFILE, 0);
             return;
         }
         socket->accepted = true;
         socket->kernel = kernel;
-        kernel->accept_armed = !sim_cq_is_full();
-        sim_post(kernel->accept_tag, (int)(SIM_FD_FIRST + i),
-                 kernel->accept_armed ? IORING_CQE_F_MORE : 0);
+        accept->armed = !sim_cq_is_full();
+        sim_post(accept->tag, (int)(SIM_FD_FIRST + i), accept->armed ? IORING_CQE_F_MORE : 0);
     }
 }
 
@@ -498,12 +513,13 @@ static void sim_deliver_bytes(struct engine *engine, struct sim_socket *socket)
     uint32_t mask = engine->recv_buffer_count - 1;
     const struct io_uring_buf *buffer = &ring->bufs[kernel->buffer_head++ & mask];
     size_t most = socket->to_server_bytes < buffer->len ? socket->to_server_bytes : buffer->len;
+    most = socket->recv_max > 0 && socket->recv_max < most ? socket->recv_max : most;
     size_t count = 1 + sim_random(sim_random(3) == 0 ? 16 : most);
     count = count < most ? count : most;
     memcpy((void *)(uintptr_t)buffer->addr, socket->to_server, count);
     memmove(socket->to_server, socket->to_server + count, socket->to_server_bytes - count);
     socket->to_server_bytes -= count;
-    bool more = !sim_mishap(SIM_RECV_ENDS) && !sim_cq_is_full();
+    bool more = socket->recv_max == 0 && !sim_mishap(SIM_RECV_ENDS) && !sim_cq_is_full();
     socket->recv_armed = more;
     sim_post(socket->recv_tag, (int)count,
              (more ? IORING_CQE_F_MORE : 0) | IORING_CQE_F_BUFFER |
@@ -543,7 +559,9 @@ static void sim_deliver_some(struct engine *engine)
 
 static void sim_become_ready(struct engine *engine)
 {
-    sim_deliver_accepts();
+    for (uint32_t i = 0; i < SIM_LISTENERS_MAX; i++) {
+        sim_deliver_accepts(&kernel->accepts[i]);
+    }
     sim_deliver_some(engine);
     sim_flush_late();
 }

@@ -16,7 +16,8 @@
 #include "ring/core/core.h"
 #include "ring/io/engine.h"
 
-#define SIM_ENGINES_MAX 4 /* open at one time */
+#define SIM_ENGINES_MAX 4   /* open at one time */
+#define SIM_LISTENERS_MAX 2 /* of an engine */
 #define SIM_SOCKETS_MAX 512
 #define SIM_FD_FIRST 1000
 #define SIM_LENTS_MAX 256 /* at one time */
@@ -52,6 +53,7 @@ struct sim_socket {
     uint8_t *to_server;
     size_t to_server_bytes;
     bool recv_armed;
+    size_t recv_max; /* One-shot: of at most this many bytes. 0: multishot */
     uint64_t recv_tag;
     bool writable_armed;
     uint64_t writable_tag;

@@ -13,6 +13,7 @@
 #include "codec/handshake_client.h"
 #include "codec/ws_decoder.h"
 #include "tests/sim_engine.h"
+#include "tests/sim_tls.h"
 
 #define SIM_PEER_MESSAGE_BYTES_MAX 65536
 #define SIM_PEER_SECOND "second" /* the subprotocol of the second encoding */
@@ -20,6 +21,7 @@
 
 struct sim_peer {
     struct sim_socket *socket;
+    struct sim_tls *tls; /* NULL: it speaks plainly */
     struct handshake_wish wish;
     bool takes_plain; /* It goes on when its offer of compression is passed over. */
     bool is_open;     /* The upgrade was answered with 101. */
@@ -32,16 +34,29 @@ struct sim_peer {
 
 typedef void sim_peer_reader(void *context, const struct ws_message *message);
 
-/* false: there is no free socket. */
+/* false: there is no free socket. tls: what it speaks TLS with; NULL: nothing. */
 static inline bool sim_peer_connect(struct sim_peer *peer, int listener_fd,
-                                    size_t send_buffer_bytes)
+                                    size_t send_buffer_bytes, struct sim_tls *tls)
 {
     peer->socket = sim_connect(listener_fd, send_buffer_bytes);
+    peer->tls = tls;
+    if (peer->socket != NULL && tls != NULL) {
+        sim_tls_connect(tls, peer->socket);
+    }
     peer->takes_plain = peer->is_open = false;
     peer->path = "/";
     peer->head_bytes = 0;
     ws_decoder_init(&peer->decoder, SIM_PEER_MESSAGE_BYTES_MAX, false, peer->message);
     return peer->socket != NULL;
+}
+
+static inline void sim_peer_write(struct sim_peer *peer, const void *bytes, size_t count)
+{
+    if (peer->tls == NULL) {
+        sim_client_send(peer->socket, bytes, count);
+    } else {
+        sim_tls_send(peer->tls, bytes, count);
+    }
 }
 
 /* The upgrade request, or the first bytes of it. */
@@ -54,7 +69,7 @@ static inline void sim_peer_request(struct sim_peer *peer, struct handshake_wish
     peer->wish = wish;
     peer->decoder.inflates = wish.deflate;
     assert_always(count > 0);
-    sim_client_send(peer->socket, request, count < bytes_max ? count : bytes_max);
+    sim_peer_write(peer, request, count < bytes_max ? count : bytes_max);
 }
 
 /* A masked frame, or the first bytes of it. */
@@ -67,7 +82,7 @@ static inline void sim_peer_send(struct sim_peer *peer, enum ws_opcode opcode, c
     size_t header = ws_frame_client_header(frame, opcode, count, mask);
     memcpy(frame + header, payload, count);
     ws_frame_mask(frame + header, count, mask, 0);
-    sim_client_send(peer->socket, frame, header + count < bytes_max ? header + count : bytes_max);
+    sim_peer_write(peer, frame, header + count < bytes_max ? header + count : bytes_max);
 }
 
 /* Sockets that were accepted and have ended, by how they ended. */
@@ -77,7 +92,8 @@ static inline uint64_t sim_peer_ended(const struct core_counters *counters)
            counter_get(&counters->refused_handshake) + counter_get(&counters->refused_token) +
            counter_get(&counters->refused_forbidden) + counter_get(&counters->refused_rate) +
            counter_get(&counters->refused_late) + counter_get(&counters->opening_left) +
-           counter_get(&counters->documents);
+           counter_get(&counters->documents) + counter_get(&counters->tls_protocol) +
+           counter_get(&counters->tls_left) + counter_get(&counters->tls_late);
 }
 
 /* How many of the bytes belong to the answer of the upgrade; *fault_out: what is wrong with it. */
@@ -110,7 +126,13 @@ static inline const char *sim_peer_read(struct sim_peer *peer, size_t max, sim_p
 {
     static uint8_t bytes[SIM_PEER_MESSAGE_BYTES_MAX];
     const char *fault = NULL;
-    size_t count = sim_client_read(peer->socket, bytes, max < sizeof bytes ? max : sizeof bytes);
+    size_t count;
+    max = max < sizeof bytes ? max : sizeof bytes;
+    if (peer->tls == NULL) {
+        count = sim_client_read(peer->socket, bytes, max);
+    } else if ((fault = sim_tls_read(peer->tls, bytes, max, &count)) != NULL) {
+        return fault;
+    }
     size_t taken = peer->is_open ? 0 : sim_peer_take_head(peer, bytes, count, &fault);
     while (taken < count && fault == NULL) {
         struct ws_message message;

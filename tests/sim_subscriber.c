@@ -132,7 +132,7 @@ static void subscriber_connect(struct subscriber *subscriber)
     memset(subscriber, 0, offsetof(struct subscriber, cursors));
     subscriber->inflate = inflate;
     int listener = WORLD_LISTENER_FD + (int)sim_random(world.core_count);
-    if (!sim_peer_connect(&subscriber->peer, listener, 2000 + sim_random(60000))) {
+    if (!sim_peer_connect(&subscriber->peer, listener, 2000 + sim_random(60000), NULL)) {
         return;
     }
     uint64_t draw = sim_random(4);

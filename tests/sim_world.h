@@ -24,6 +24,7 @@
 #define DRAIN_NS (NS_PER_SECOND / 4)
 #define NOT_EXPECTED 0
 #define WORLD_LISTENER_FD 3
+#define WORLD_TLS_LISTENER_FD 4
 #define RESUMED_MAX 20 /* cursors in a message */
 #define REPLAYED_MAX 4 /* channels of a replay */
 #define MESSAGE_MAX (64 + 32 * RESUMED_MAX)
@@ -49,6 +50,7 @@ struct client {
     uint32_t conn; /* told by WELCOME */
     uint32_t encoding;
     struct sim_peer peer;
+    struct sim_tls tls;
     uint64_t stalled_until_ns;
     size_t read_max;
     struct expected channels[CHANNELS];
@@ -97,6 +99,7 @@ struct sim_world {
     uint64_t ticked_ns[CLIENTS + 8 + CORE_SPARE_CONNS];      /* by conn: on_tick */
     bool is_asked;                                           /* A message is being answered. */
     bool has_limit;                                          /* --max-lag-ms */
+    bool has_tls;                                            /* Half of the clients speak it. */
     bool publishes_elsewhere;                                /* while the core is inside enter() */
     bool is_scarce; /* The core's pools are so small that clients are cut off. */
     uint32_t out_block_count;

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "ring/tls_service.h"
+#include "src/tls/tls_certificate.h"
 #include "src/tls/tls_context.h"
 #include "src/tls/tls_files.h"
 #include "src/tls/tls_ocsp.h"
@@ -258,6 +260,7 @@ static void only_two_groups_are_offered(void **state)
     tls_context_release(context);
 }
 
+/* S114: suites by their names in OpenSSL. */
 static void only_suites_with_forward_secrecy_and_an_aead_are_offered(void **state)
 {
     (void)state;
@@ -302,6 +305,7 @@ static void chacha20_is_chosen_for_clients_that_put_it_first(void **state)
     tls_context_release(context);
 }
 
+/* S114: TLS 1.2 and 1.3. */
 static void versions_before_the_lowest_are_refused(void **state)
 {
     (void)state;
@@ -433,10 +437,10 @@ static void two_keys_that_were_renewed_still_open_tickets(void **state)
         SSL_SESSION *session = assert_comes_back(context, TLS1_3_VERSION, NULL, false);
         struct timespec now;
         clock_gettime(CLOCK_MONOTONIC, &now);
-        int64_t now_ns = now.tv_sec * INT64_C(1000000000);
+        uint64_t now_ns = (uint64_t)now.tv_sec * NS_PER_SECOND;
         assert_int_equal(tls_tickets_renew(tickets, now_ns), 0); /* It is not 12 h old. */
         for (uint32_t i = 1; i <= renewals; i++) {
-            int64_t then_ns = now_ns + (i * 2) * TLS_TICKETS_RENEWED_NS;
+            uint64_t then_ns = now_ns + (i * 2) * TLS_TICKETS_RENEWED_NS;
             assert_int_equal(tls_tickets_renew(tickets, then_ns), 0);
             assert_int_equal(tls_tickets_renew(tickets, then_ns), 0); /* once */
         }
@@ -461,6 +465,9 @@ static void servers_with_one_key_file_open_each_others_tickets(void **state)
         contexts[i] = load(&setup, tickets[i]);
     }
     SSL_SESSION *session = assert_comes_back(contexts[0], TLS1_3_VERSION, NULL, false);
+    session = assert_comes_back(contexts[1], TLS1_3_VERSION, session, true);
+    assert_int_equal(tls_tickets_renew(tickets[0], UINT64_MAX), 0); /* Not that of a file. */
+    session = assert_comes_back(contexts[0], TLS1_3_VERSION, session, true);
     session = assert_comes_back(contexts[1], TLS1_3_VERSION, session, true);
     tls_context_release(contexts[1]);
 
@@ -543,6 +550,7 @@ static long show(const struct tls_context *context, const struct tls_maker_certi
     return verdict;
 }
 
+/* S22 */
 static void a_client_certificate_is_required_or_requested(void **state)
 {
     (void)state;
@@ -607,6 +615,27 @@ static void a_revoked_client_certificate_is_refused(void **state)
     tls_context_release(context);
     tls_maker_free(&between);
     tls_maker_free(&far);
+}
+
+static void a_chain_of_a_client_is_at_most_16_kib_long(void **state)
+{
+    (void)state;
+    struct tls_maker_certificate long_one = tls_maker_issue(
+        &(struct tls_maker_spec){.subject = "long", .issuer = &ca, .padding = 16384});
+    struct setup setup = setup_of_desk();
+    setup.options.client_auth = TLS_CLIENT_AUTH_REQUEST;
+    setup.options.client_ca = tls_maker_write("ca.pem", ca.x509, NULL, NULL);
+    struct tls_context *context = load(&setup, NULL);
+    SSL_CTX *client_context = pair_client_context();
+    SSL_CTX_use_cert_and_key(client_context, long_one.x509, long_one.key, NULL, 1);
+    struct pair pair;
+    pair_open(&pair, context, client_context);
+    pair_run(&pair);
+    assert_false(pair.is_done);
+    assert_int_equal(pair.server_reason, SSL_R_EXCESSIVE_MESSAGE_SIZE);
+    pair_close(&pair);
+    tls_context_release(context);
+    tls_maker_free(&long_one);
 }
 
 /* How long the response is that a client gets which asks for one; -1: none came. */
@@ -761,6 +790,48 @@ static void a_chain_is_at_most_16_kib_long(void **state)
     }
 }
 
+/* With names of CAs, and room for the signature of the longest key. */
+static void the_longest_answer_fits_into_a_job(void **state)
+{
+    (void)state;
+    char name[65] = {0};
+    FILE *file = fopen(tls_maker_path("cas.pem"), "w");
+    assert_non_null(file);
+    for (uint32_t i = 0; i < 25; i++) { /* 79 bytes each: 1 975 of 2 048 */
+        memset(name, 'a' + (int)i, sizeof name - 1);
+        struct tls_maker_certificate made =
+            tls_maker_issue(&(struct tls_maker_spec){.subject = name, .is_ca = true});
+        assert_int_equal(PEM_write_X509(file, made.x509), 1);
+        tls_maker_free(&made);
+    }
+    fclose(file);
+    struct tls_maker_certificate made = tls_maker_issue(
+        &(struct tls_maker_spec){.subject = "x", .names = "DNS:x.test", .padding = 15900});
+    struct setup setup = setup_of(tls_maker_write("x.pem", made.x509, NULL, made.key), NULL);
+    setup.options.client_auth = TLS_CLIENT_AUTH_REQUEST;
+    setup.options.client_ca = tls_maker_path("cas.pem");
+    struct tls_context *context = load(&setup, NULL);
+    int short_of_bytes_max = TLS_CERTIFICATE_BYTES_MAX - i2d_X509(made.x509, NULL);
+    for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+        SSL_CTX *client_context = pair_client_context();
+        SSL_CTX_set_max_proto_version(client_context, version);
+        struct pair pair;
+        pair_open(&pair, context, client_context);
+        int reason;
+        assert_int_equal(pair_step(pair.client, 0, &reason), 0);
+        assert_int_equal(pair_step(pair.server, 0, &reason), 0);
+        size_t bytes = BIO_ctrl_pending(SSL_get_rbio(pair.client));
+        assert_in_range(bytes, 16000 + 1975, TLS_JOB_OUT_BYTES);
+        assert_true(bytes + (size_t)short_of_bytes_max + TLS_CERTIFICATE_KEY_BITS_MAX / 8 <=
+                    TLS_JOB_OUT_BYTES);
+        pair_run(&pair);
+        assert_true(pair.is_done);
+        pair_close(&pair);
+    }
+    tls_context_release(context);
+    tls_maker_free(&made);
+}
+
 /* All warnings are these, in this order; they end with NULL. */
 static void assert_warns(const struct setup *setup, const char *const *words)
 {
@@ -902,11 +973,13 @@ int main(void)
         cmocka_unit_test(a_ticket_from_before_another_client_ca_does_not_resume),
         cmocka_unit_test(a_client_certificate_is_required_or_requested),
         cmocka_unit_test(a_revoked_client_certificate_is_refused),
+        cmocka_unit_test(a_chain_of_a_client_is_at_most_16_kib_long),
         cmocka_unit_test(an_ocsp_response_is_stapled_until_it_ends),
         cmocka_unit_test(a_file_that_cannot_be_used_is_named_with_a_remedy),
         cmocka_unit_test(a_fifo_is_refused_without_waiting),
         cmocka_unit_test(files_of_clients_are_named_with_a_remedy),
         cmocka_unit_test(a_chain_is_at_most_16_kib_long),
+        cmocka_unit_test(the_longest_answer_fits_into_a_job),
         cmocka_unit_test(what_needs_attention_is_a_warning),
         cmocka_unit_test(certificates_are_listed_with_their_first_names),
         cmocka_unit_test(a_file_that_changes_changes_the_stamp),

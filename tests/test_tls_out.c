@@ -521,6 +521,26 @@ static void a_plan_longer_than_the_arena_leaves_in_parts(void **state)
     drain(peer);
 }
 
+static void what_is_sealed_may_be_more_than_the_arena(void **state)
+{
+    static const uint8_t alert[] = {TLS_ALERT_WARNING, TLS_ALERT_USER_CANCELED};
+    struct peer *peer = open_peer(0, 4096);
+    uint32_t count = 0;
+    (void)state;
+    for (; tls_of(peer)->sealed.bytes <= LINKS_ARENA_BYTES; count++) {
+        tls_out_control(&links, peer->link, TLS_ALERT, alert, sizeof alert);
+    }
+    peer->link->is_ready = false;
+    plan(peer, 100, 1);
+    send_plans();
+    assert_int_equal(plans.outcome_count, 1);
+    assert_int_equal(plans.outcomes[0].bytes, 0);
+    assert_false(plans.outcomes[0].is_blocked);
+    assert_true(peer->link->is_ready);
+    drain(peer);
+    assert_int_equal(peer->alerts, count);
+}
+
 static void keys_change_before_the_record_that_would_be_one_too_many(void **state)
 {
     struct peer *peer = open_peer(TLS_AES_128_GCM, 100);
@@ -623,6 +643,24 @@ static void the_last_word_of_a_link_is_close_notify(void **state)
         tear_down(NULL);
         set_up(NULL);
     }
+}
+
+static void a_link_that_closes_is_sent_nothing_while_it_is_blocked(void **state)
+{
+    struct peer *peer = open_peer(0, 4096);
+    (void)state;
+    peer->room = 50;
+    plan(peer, 100, 1);
+    send_plans();
+    link_close(&links, peer->link, 1001, "bye", "test");
+    peer->room = ALL;
+    plan(peer, 100, 1);
+    send_plans();
+    assert_int_equal(peer->wire_bytes, 50);
+    assert_int_equal(plans.outcomes[0].error, -ECANCELED);
+    drain(peer);
+    assert_int_equal(peer->frames_sent, 100);
+    assert_true(peer->is_notified);
 }
 
 static void who_has_no_keys_is_closed_without_close_notify(void **state)
@@ -777,10 +815,12 @@ int main(void)
         TEST(each_byte_arrives_in_any_course_of_short_sends_and_new_keys),
         TEST(a_batch_ends_when_the_arena_is_short),
         TEST(a_plan_longer_than_the_arena_leaves_in_parts),
+        TEST(what_is_sealed_may_be_more_than_the_arena),
         TEST(keys_change_before_the_record_that_would_be_one_too_many),
         TEST(a_last_record_that_was_cut_blocks_a_link_although_all_counts_as_sent),
         TEST(the_handshake_leaves_in_the_clear_and_before_all_else),
         TEST(the_last_word_of_a_link_is_close_notify),
+        TEST(a_link_that_closes_is_sent_nothing_while_it_is_blocked),
         TEST(who_has_no_keys_is_closed_without_close_notify),
         TEST(a_fatal_alert_is_tried_at_once_unless_something_sealed_waits),
         TEST(a_record_whose_rest_finds_no_room_ends_its_link),

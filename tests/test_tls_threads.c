@@ -13,8 +13,9 @@
 
 #define TEST_CORES 2
 #define TEST_THREADS 3
-#define TEST_SLEEP_NS (60 * NS_PER_SECOND) /* A wake-up that gets lost makes the test that slow.   \
-                                            */
+#define TEST_SLEEP_NS                                                                              \
+    (60 * NS_PER_SECOND) /* A wake-up that gets lost makes the test that slow.                     \
+                          */
 
 static struct tls_tickets *tickets;
 static struct tls_context *contexts[2]; /* with another certificate each */

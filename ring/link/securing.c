@@ -402,11 +402,14 @@ static void securing_make_room(struct links *links)
         if (links->now_ns < place->since_ns + SECURING_GIVE_WAY_NS) {
             return;
         }
-        if (link->stage == LINK_SECURING && !link->job_running) {
+        if (link->job_running) {
+            continue;
+        }
+        if (link->stage == LINK_SECURING) {
             securing_fail(links, link, &links->counters->tls_late,
                           "its TLS handshake was slow while others waited");
         }
-        wanted--;
+        wanted--; /* Also for one that is doomed: core_bury() takes its job. */
     }
 }
 

@@ -9,7 +9,7 @@
 #include "feeds/feed.h"
 #include "src/config/options_variables.h"
 
-#define HELP_NAME_COLUMNS 24 /* of an option and its value, in the list of --help */
+#define HELP_NAME_COLUMNS 26 /* of an option and its value, in the list of --help */
 #define HELP_TEXT_BYTES_MAX 512
 
 static const struct options_help_topic {

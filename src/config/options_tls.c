@@ -70,7 +70,7 @@ static int options_tls_split(struct options *options, uint32_t number, char *err
         snprintf(error_out, OPTIONS_ERROR_BYTES_MAX,
                  "%s: \"%.200s\" is not valid; give one to three files, separated by commas: the "
                  "chain, its key, an OCSP response. A path has no comma",
-                 source == NULL ? "--tls-certificate" : source, text);
+                 source, text);
         return -EINVAL;
     }
     options->tls.certificates[number] =
@@ -89,5 +89,6 @@ int options_tls_take(struct options *options, char error_out[OPTIONS_ERROR_BYTES
     options->tls.certificate_count = count;
     options->tls.is_13_only = options->tls_min_version == 1;
     options->tls.client_auth = (enum tls_client_auth)options->tls_client_auth;
+    options->access.asks_certificates = options->tls.client_auth != TLS_CLIENT_AUTH_NONE;
     return error;
 }

@@ -14,6 +14,7 @@
 #include "src/tls/tls_tickets.h"
 #include "src/tls/tls_warnings.h"
 
+#define TLS_CONTEXT_SECURITY 2    /* 112 bits, whatever openssl.cnf says: RSA of 2048 bits */
 #define TLS_CONTEXT_TICKETS 1     /* sent in a handshake of TLS 1.3 */
 #define TLS_CONTEXT_TICKET_S 7200 /* how long it resumes */
 
@@ -146,6 +147,7 @@ static SSL_CTX *tls_context_new_ssl(struct tls_context *context, bool is_13_only
         SSL_CTX_free(ssl);
         return NULL;
     }
+    SSL_CTX_set_security_level(ssl, TLS_CONTEXT_SECURITY);
     SSL_CTX_set_options(ssl, TLS_CONTEXT_SSL_OPTIONS);
     SSL_CTX_set_timeout(ssl, TLS_CONTEXT_TICKET_S);
     SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);

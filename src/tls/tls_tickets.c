@@ -21,22 +21,22 @@ struct tls_tickets {
     EVP_CIPHER *aes;
     pthread_mutex_t lock;
     /* Under the lock: */
-    bool is_shared;  /* keys[0] is that of a file */
-    int64_t made_ns; /* keys[0], of the monotonic clock */
+    bool is_shared;   /* keys[0] is that of a file */
+    uint64_t made_ns; /* keys[0], of the monotonic clock */
     uint32_t key_count;
     struct tls_ticket_key keys[TLS_TICKETS_KEYS]; /* the newest first */
 };
 
-static int64_t tls_tickets_now_ns(void)
+static uint64_t tls_tickets_now_ns(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+    return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
 }
 
 /* Under the lock. The oldest one goes. */
 static void tls_tickets_push(struct tls_tickets *tickets, const struct tls_ticket_key *key,
-                             int64_t now_ns)
+                             uint64_t now_ns)
 {
     memmove(&tickets->keys[1], &tickets->keys[0], sizeof tickets->keys - sizeof tickets->keys[0]);
     tickets->keys[0] = *key;
@@ -46,7 +46,7 @@ static void tls_tickets_push(struct tls_tickets *tickets, const struct tls_ticke
 }
 
 /* Under the lock. */
-static int tls_tickets_draw(struct tls_tickets *tickets, int64_t now_ns)
+static int tls_tickets_draw(struct tls_tickets *tickets, uint64_t now_ns)
 {
     struct tls_ticket_key key;
     if (RAND_priv_bytes((uint8_t *)&key, sizeof key) != 1) {
@@ -127,11 +127,11 @@ int tls_tickets_use(struct tls_tickets *tickets, const struct tls_ticket_key *ke
     return error;
 }
 
-int tls_tickets_renew(struct tls_tickets *tickets, int64_t now_ns)
+int tls_tickets_renew(struct tls_tickets *tickets, uint64_t now_ns)
 {
     int error = 0;
     pthread_mutex_lock(&tickets->lock);
-    if (!tickets->is_shared && now_ns - tickets->made_ns >= TLS_TICKETS_RENEWED_NS) {
+    if (!tickets->is_shared && now_ns >= tickets->made_ns + TLS_TICKETS_RENEWED_NS) {
         error = tls_tickets_draw(tickets, now_ns);
     }
     pthread_mutex_unlock(&tickets->lock);

@@ -15,10 +15,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "codec/base/units.h"
 #include "src/tls/tls_error.h"
 
 #define TLS_TICKETS_KEYS 3 /* the newest seals; the others still open */
-#define TLS_TICKETS_RENEWED_NS (12 * 3600 * INT64_C(1000000000))
+#define TLS_TICKETS_RENEWED_NS (12 * 3600 * NS_PER_SECOND)
 #define TLS_TICKETS_NAME_BYTES 16
 
 /* As --tls-ticket-key-file has it: 80 bytes, in the order of nginx. */
@@ -39,7 +40,7 @@ int tls_tickets_read_file(struct tls_ticket_key *key_out, bool *is_open_to_other
 /* From here on this key seals. NULL: random ones, which are renewed. Those before still open. */
 int tls_tickets_use(struct tls_tickets *tickets, const struct tls_ticket_key *key);
 /* Renews a random key that is 12 h old. Handshakes do so by themselves, before they seal. */
-int tls_tickets_renew(struct tls_tickets *tickets, int64_t now_ns);
+int tls_tickets_renew(struct tls_tickets *tickets, uint64_t now_ns);
 
 /* For SSL_CTX_set_tlsext_ticket_key_evp_cb(). */
 int tls_tickets_on_ticket(struct tls_tickets *tickets, SSL *ssl, uint8_t *name, uint8_t *iv,

@@ -30,7 +30,8 @@ IS_WSS = bool(os.environ.get("RINGCAST_TEST_WSS"))
 not_by_wss = unittest.skipIf(IS_WSS, "it is about plain connections")
 tls_ports = set()  # of servers that listen for TLS in this stage
 if IS_WSS:  # What clients of other makes trust.
-    os.environ["SSL_CERT_FILE"] = os.environ["NODE_EXTRA_CA_CERTS"] = str(tls_files.authority().certificate)
+    for variable in ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"):
+        os.environ[variable] = str(tls_files.authority().certificate)
 
 START_SECONDS = 40
 NO_ROOM = "no memory for the ring"

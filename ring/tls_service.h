@@ -9,7 +9,8 @@
  * Threads  submit, next_result, has_result: the job's core. A job belongs to its core, except from
  *          submit until next_result returns it.
  * Memory   A core has TLS_HANDSHAKES_MAX jobs, until after the service has ended. Keys and secrets
- * in a job are wiped by who has copied them: the core. Units    In the names.
+ *          in a job are wiped by who has copied them: the core.
+ * Units    In the names.
  */
 #ifndef RINGCAST_RING_TLS_SERVICE_H
 #define RINGCAST_RING_TLS_SERVICE_H

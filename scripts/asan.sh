@@ -4,7 +4,7 @@ set -eu -o pipefail
 out=${1:?usage: scripts/asan.sh DIR}
 flags=(-std=gnu11 -D_GNU_SOURCE -O1 -g -I. -Itests -Wall -Wextra -Wno-tsan
     -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
-libraries=(-luring -ljansson -lmicrohttpd -lcrypto -lyaml -lz -lzstd -lcmocka -lpthread -lm)
+libraries=(-luring -ljansson -lmicrohttpd -lssl -lcrypto -lyaml -lz -lzstd -lcmocka -lpthread -lm)
 mkdir -p "$out/objects" "$out/tests"
 
 # An object is compiled again if its source or any header is newer.

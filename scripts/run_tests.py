@@ -276,7 +276,7 @@ def workers_of(label):
         return CORES
     locked = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
     is_limited = os.geteuid() != 0 and locked != resource.RLIM_INFINITY
-    most = min(4 * CORES, 12)
+    most = min(4 * CORES, 12) if label == "integration" else 2 * CORES  # TLS costs the clients time.
     return max(1, min(most, locked // LOCKED_BYTES)) if is_limited else most
 
 

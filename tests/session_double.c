@@ -401,6 +401,16 @@ bool core_conn_sent(struct core *self, uint32_t conn, struct core_sent *sent_out
     return false;
 }
 
+bool core_conn_tls(struct core *self, uint32_t conn, struct core_conn_tls *tls_out)
+{
+    (void)conn;
+    if (self->tls == NULL) {
+        return false;
+    }
+    *tls_out = (struct core_conn_tls){"1.3", "AES-128-GCM", self->tls};
+    return true;
+}
+
 uint32_t core_channel_subscribers(const struct core *self, uint32_t channel)
 {
     uint32_t count = 0;

@@ -15,6 +15,7 @@
 #include <jansson.h>
 
 #include "ring/core/core_limits.h"
+#include "ring/tls_service.h"
 #include "src/base/log.h"
 #include "src/market/publisher.h"
 #include "src/request/request.h"
@@ -61,12 +62,13 @@ struct core {
     uint32_t text_count;
     char line[LOG_LINE_BYTES_MAX]; /* the last one logged */
     uint32_t line_count;
-    struct core_source source; /* of every conn */
-    uint16_t close_code;       /* of the last core_close */
-    uint64_t spent;            /* units of the slice, which ends with */
-    uint64_t slice_units;      /* so many; 0: never */
-    uint64_t most_spent;       /* in a slice, */
-    uint32_t slice_count;      /* and how many there were */
+    struct core_source source;  /* of every conn */
+    const struct tls_peer *tls; /* of every conn; NULL: it speaks no TLS */
+    uint16_t close_code;        /* of the last core_close */
+    uint64_t spent;             /* units of the slice, which ends with */
+    uint64_t slice_units;       /* so many; 0: never */
+    uint64_t most_spent;        /* in a slice, */
+    uint32_t slice_count;       /* and how many there were */
     bool is_held[CONNS];
     bool is_closing[CONNS];    /* by core_close */
     struct core_limits limits; /* of core_set_limits */

@@ -478,7 +478,7 @@ static void client_read(struct client *client)
 static void client_step_tls(struct client *client)
 {
     bool is_early = client->tls.state != SIM_TLS_KEYED;
-    if (is_early && sim_random(60) == 0) {
+    if (is_early && sim_random(6000) == 0) {
         client_leave(client, sim_random(2) == 0);
     } else if (sim_random(300) == 0) {
         sim_tls_update(&client->tls);

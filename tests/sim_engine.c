@@ -415,6 +415,21 @@ static void sim_send_message(const struct io_uring_sqe *sqe)
     kernel = own;
 }
 
+static void sim_poll(const struct io_uring_sqe *sqe)
+{
+    struct sim_socket *socket = sim_socket_of(sqe->fd);
+    if (sqe->poll32_events == POLLIN) {
+        assert_always(!socket->recv_armed);
+        socket->recv_armed = true;
+        socket->recv_is_poll = true;
+        socket->recv_tag = sqe->user_data;
+        return;
+    }
+    assert_always(sqe->poll32_events == POLLOUT && !socket->writable_armed);
+    socket->writable_armed = true;
+    socket->writable_tag = sqe->user_data;
+}
+
 static void sim_accept(const struct io_uring_sqe *sqe)
 {
     uint32_t i = 0;
@@ -444,15 +459,13 @@ static void sim_execute(const struct io_uring_sqe *sqe)
         socket = sim_socket_of(sqe->fd);
         assert_always(!socket->recv_armed);
         socket->recv_armed = true;
+        socket->recv_is_poll = false;
         socket->recv_max = (sqe->ioprio & IORING_RECV_MULTISHOT) != 0 ? 0 : sqe->len;
         assert_always(socket->recv_max > 0 || sqe->len == 0);
         socket->recv_tag = sqe->user_data;
         break;
     case IORING_OP_POLL_ADD:
-        socket = sim_socket_of(sqe->fd);
-        assert_always(!socket->writable_armed);
-        socket->writable_armed = true;
-        socket->writable_tag = sqe->user_data;
+        sim_poll(sqe);
         break;
     case IORING_OP_ACCEPT:
         sim_accept(sqe);
@@ -528,7 +541,11 @@ static void sim_deliver_bytes(struct engine *engine, struct sim_socket *socket)
 
 static void sim_deliver(struct engine *engine, struct sim_socket *socket)
 {
-    if (socket->recv_armed && socket->client_closed && socket->reset) {
+    if (socket->recv_armed && socket->recv_is_poll) {
+        if (socket->client_closed || socket->to_server_bytes > 0) {
+            sim_end_recv(socket, POLLIN | (socket->reset ? POLLERR | POLLHUP : 0));
+        }
+    } else if (socket->recv_armed && socket->client_closed && socket->reset) {
         sim_end_recv(socket, -ECONNRESET);
     } else if (socket->recv_armed && socket->to_server_bytes > 0) {
         sim_deliver_bytes(engine, socket);

@@ -247,7 +247,7 @@ static void sim_tls_submit(struct tls_service *service, struct engine *engine, s
     for (uint32_t i = 0; i < sim_tls_jobs.count; i++) {
         assert_always(sim_tls_jobs.queue[i].job != job);
     }
-    uint64_t most = sim_random(10) == 0 ? 100 * NS_PER_MS : 3 * NS_PER_MS;
+    uint64_t most = sim_random(50) == 0 ? 100 * NS_PER_MS : 2 * NS_PER_MS;
     sim_tls_jobs.queue[sim_tls_jobs.count].job = job;
     sim_tls_jobs.queue[sim_tls_jobs.count++].due_ns = sim.now_ns + sim_random(most);
     if (sim_tls_jobs.count > sim_tls_marks.jobs_max) {
@@ -364,7 +364,7 @@ void sim_tls_send(struct sim_tls *tls, const void *bytes, size_t count)
 
 void sim_tls_update(struct sim_tls *tls)
 {
-    if (tls->state != SIM_TLS_KEYED || tls->facts.version != TLS_1_3 ||
+    if (tls->state != SIM_TLS_KEYED || tls->facts.version != TLS_1_3 || sim.calm ||
         tls->updates == SIM_TLS_UPDATES_MAX) {
         return;
     }

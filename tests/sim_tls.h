@@ -71,7 +71,7 @@ void sim_tls_send(struct sim_tls *tls, const void *bytes, size_t count);
 /* Takes at most max bytes from the socket. *count_out: the plaintext in out, which has
  * SIM_TLS_BYTES_MAX. */
 const char *sim_tls_read(struct sim_tls *tls, uint8_t *out, size_t max, size_t *count_out);
-/* Asks the server for new keys, or only changes its own (TLS 1.3). */
+/* Asks the server for new keys, or only changes its own; not when all is calm (TLS 1.3). */
 void sim_tls_update(struct sim_tls *tls);
 void sim_tls_notify(struct sim_tls *tls);
 /* A record with a bit that is wrong. */

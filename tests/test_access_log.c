@@ -17,7 +17,7 @@
 #include "src/base/log.h"
 
 #define DEFAULT "remote_addr user timestamp request status bytes"
-#define ALL DEFAULT " duration session close_code encoding"
+#define ALL DEFAULT " duration session close_code encoding tls cipher server_name certificate"
 
 static char path[] = "/tmp/test_access_log.XXXXXX";
 static char text[65536];
@@ -29,6 +29,10 @@ static const struct access_log_entry known = {
     .request = "GET / HTTP/1.1",
     .session = "0-12",
     .encoding = "md.json.v1",
+    .tls = "1.3",
+    .cipher = "AES-128-GCM",
+    .server_name = "ticks.example.com",
+    .certificate = "cn:Desk 1",
     .status = 101,
     .close_code = 1000,
     .bytes = 4096,
@@ -75,6 +79,8 @@ static void a_line_has_the_fields_that_were_chosen(void **state)
                         "1000 0-12 md.json.v1 1.500");
     assert_string_equal(line_of("bytes session", true, &known),
                         "{\"bytes\":4096,\"session\":\"0-12\"}");
+    assert_string_equal(line_of("tls cipher server_name certificate", false, &known),
+                        "1.3 AES-128-GCM ticks.example.com \"cn:Desk 1\"");
 }
 
 /* S53 */
@@ -84,7 +90,7 @@ static void what_is_unknown_is_a_dash_or_null(void **state)
         .status = 400, .bytes = ACCESS_LOG_UNKNOWN, .open_ns = ACCESS_LOG_UNKNOWN};
     (void)state;
     assert_string_equal(line_of(ALL, false, &unknown),
-                        "- - 1970-01-01T00:00:00.000Z - 400 - - - - -");
+                        "- - 1970-01-01T00:00:00.000Z - 400 - - - - - - - - -");
     assert_string_equal(line_of("user request bytes duration close_code", true, &unknown),
                         "{\"user\":null,\"request\":null,\"bytes\":null,\"duration\":null,"
                         "\"close_code\":null}");
@@ -98,7 +104,7 @@ static void other_names_are_refused_with_the_list(void **state)
     assert_string_equal(error,
                         "--access-log-format: there is no field \"referer\"; the fields are: "
                         "remote_addr user timestamp request status bytes duration session "
-                        "close_code encoding");
+                        "close_code encoding tls cipher server_name certificate");
     assert_int_equal(access_log_choose("status  status", error, sizeof error), -EINVAL);
     assert_string_equal(error, "--access-log-format: name status once");
     assert_int_equal(access_log_choose("  ", error, sizeof error), -EINVAL);
@@ -144,7 +150,7 @@ static void a_long_line_is_cut_in_its_request(void **state)
 {
     struct access_log_entry entry = known;
     char wide[ACCESS_LOG_REQUEST_BYTES_MAX];
-    char name[65];
+    char name[ACCESS_LOG_NAME_BYTES_MAX];
     json_error_t json_error;
     (void)state;
     memset(wide, '\x01', sizeof wide - 1);
@@ -153,6 +159,9 @@ static void a_long_line_is_cut_in_its_request(void **state)
     name[sizeof name - 1] = '\0';
     entry.request = wide;
     entry.user = name;
+    entry.server_name = name;
+    entry.certificate = name;
+    entry.cipher = "CHACHA20-POLY1305";
     entry.remote_addr = "2001:db8:1111:2222:3333:4444:5555:6666";
     entry.session = "63-18446744073709551615";
     entry.bytes = INT64_MAX;
@@ -161,6 +170,7 @@ static void a_long_line_is_cut_in_its_request(void **state)
         const char *line = line_of(ALL, json == 1, &entry);
         assert_non_null(strstr(line, json == 1 ? "\\u0001" : "\\x01"));
         assert_non_null(strstr(line, "md.json.v1"));
+        assert_non_null(strstr(line, "CHACHA20-POLY1305"));
     }
     json_t *object = json_loads(text, 0, &json_error);
     assert_non_null(object);

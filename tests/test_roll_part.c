@@ -63,6 +63,18 @@ static void each_open_client_has_one_row(void **state)
     assert_int_equal(rows[1].state, ROLL_STREAMING);
     assert_int_equal(rows[1].quality, QUALITY_UNKNOWN);
     assert_null(rows[1].cause);
+    assert_null(rows[1].tls);
+}
+
+static void a_client_with_tls_has_its_version_and_cipher(void **state)
+{
+    (void)state;
+    static const struct tls_peer peer = {.server_name = "example.com"};
+    core->tls = &peer;
+    list(ROWS);
+    assert_string_equal(rows[0].tls, "1.3");
+    assert_string_equal(rows[0].cipher, "AES-128-GCM");
+    assert_string_equal(rows[0].certificate, "");
 }
 
 static void a_client_that_is_behind_has_lag_and_cause(void **state)
@@ -202,6 +214,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up_counted, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(each_open_client_has_one_row),
+        TEST(a_client_with_tls_has_its_version_and_cipher),
         TEST(a_client_that_is_behind_has_lag_and_cause),
         TEST(a_client_that_ends_is_not_listed),
         TEST(no_more_clients_are_listed_than_there_are_rows),

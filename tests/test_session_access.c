@@ -24,7 +24,8 @@ static struct core_counters counters;
     "\"types\":[\"quote\"],\"max_subscriptions\":2},"                                              \
     "{\"name\":\"some\",\"token\":\"some-token-0123456789\",\"symbols\":[\"000001.SZ\"],"          \
     "\"types\":[\"quote\",\"bar\",\"status\"]},"                                                   \
-    "{\"name\":\"books\",\"token\":\"book-token-0123456789\",\"types\":[\"depth\"]}]}"
+    "{\"name\":\"books\",\"token\":\"book-token-0123456789\",\"types\":[\"depth\"]},"              \
+    "{\"name\":\"host\",\"certificate\":\"dns:desk-1.example.com\",\"symbols\":[\"000001.SZ\"]}]}"
 
 #define SOME "Authorization: Bearer some-token-0123456789\r\n"
 #define BOOKS "Authorization: Bearer book-token-0123456789\r\n"
@@ -36,8 +37,10 @@ static bool open_url_with(const char *headers, const char *rest)
     char head[1000];
     struct core_refusal refusal;
     int bytes = snprintf(head, sizeof head, "GET / HTTP/1.1\r\nHost: x\r\n%s\r\n", headers);
-    struct core_request request = {
-        .head = (uint8_t *)head, .head_bytes = (size_t)bytes, .rest = {rest, strlen(rest)}};
+    struct core_request request = {.head = (uint8_t *)head,
+                                   .head_bytes = (size_t)bytes,
+                                   .rest = {rest, strlen(rest)},
+                                   .tls = core->tls};
     assert_int_equal(session_ops.on_accept(core->sessions, core, CONN, 0, &refusal), CORE_ADMIT);
     session_ops.on_turn(core->sessions, core, 0);
     if (session_ops.on_request(core->sessions, core, CONN, 0, &request, &refusal) != CORE_GRANTED) {
@@ -68,8 +71,10 @@ static int set_up_with_tokens(void **state)
     int fd = mkstemp(path);
     assert_int_equal(write(fd, TOKENS, sizeof TOKENS - 1), sizeof TOKENS - 1);
     close(fd);
-    struct access_options wanted = {
-        .enable_auth = true, .tokens_file = path, .rate_limit_enabled = true};
+    struct access_options wanted = {.enable_auth = true,
+                                    .asks_certificates = true,
+                                    .tokens_file = path,
+                                    .rate_limit_enabled = true};
     int status =
         access_create(&access_made, &wanted, &(struct keyed_hash){{1, 2}}, error, sizeof error);
     unlink(path);
@@ -326,6 +331,78 @@ static void who_sends_no_token_has_five_seconds(void **state)
     assert_int_equal(core->close_code, 4001);
 }
 
+/* The conn speaks TLS, with a certificate of this name, which ends so many seconds from now. */
+static void show_certificate(const char *name, uint64_t left_s)
+{
+    static union {
+        struct tls_peer peer;
+        char bytes[sizeof(struct tls_peer) + 64];
+    } tls;
+    memset(&tls, 0, sizeof tls);
+    tls.peer.has_certificate = true;
+    tls.peer.not_after_s = clock_ns(CLOCK_REALTIME) / NS_PER_SECOND + left_s;
+    tls.peer.name_count = 1;
+    strcpy(tls.bytes + offsetof(struct tls_peer, names), name);
+    core->tls = &tls.peer;
+}
+
+/* S22 */
+static void a_certificate_lets_a_client_in_until_it_ends(void **state)
+{
+    (void)state;
+    show_certificate("dns:desk-1.example.com", 3600);
+    assert_true(open_with(""));
+    assert_null(json_object_get(json_object_get(newest("WELCOME"), "data"), "auth_required"));
+    assert_non_null(strstr(core->line, "(host) connected"));
+    say_at(SUBSCRIBE("\"000001.SZ\",\"000002.SZ\"", QUOTE), 1);
+    assert_true(core->subs[CONN][0].on && !core->subs[CONN][1].on);
+    session_ops.on_tick(core->sessions, core, CONN, 3500 * NS_PER_SECOND);
+    session_ops.on_tick(core->sessions, core, CONN, 3600 * NS_PER_SECOND);
+    assert_string_equal(text_of(json_object_get(newest("NOTICE"), "data"), "event"),
+                        "TOKEN_EXPIRING");
+    assert_int_equal(core->close_code, 0);
+    session_ops.on_tick(core->sessions, core, CONN, 3610 * NS_PER_SECOND);
+    assert_int_equal(core->close_code, 4101);
+    assert_non_null(strstr(core->line, "certificate expired (close 4101)"));
+}
+
+static void a_certificate_that_has_ended_is_refused(void **state)
+{
+    (void)state;
+    show_certificate("dns:desk-1.example.com", (uint64_t)-3600);
+    assert_false(open_with(""));
+    assert_non_null(strstr(core->line, "the client certificate has expired (HTTP 401)"));
+    assert_int_equal(counters.refused_token, 1);
+}
+
+static void a_certificate_without_an_entry_is_as_without_a_token(void **state)
+{
+    (void)state;
+    show_certificate("dns:desk-2.example.com", 3600);
+    assert_true(open_with(""));
+    say_at("{\"type\":\"LIST\"}", 1);
+    assert_int_equal(error_code(), 101);
+    session_ops.on_tick(core->sessions, core, CONN, 5 * NS_PER_SECOND);
+    assert_int_equal(core->close_code, 4001);
+}
+
+static void a_token_replaces_what_the_certificate_opened(void **state)
+{
+    (void)state;
+    show_certificate("dns:desk-1.example.com", 3600);
+    assert_true(open_with(SOME));
+    assert_non_null(strstr(core->line, "(some) connected"));
+    end_conn(CONN);
+    session_ops.on_leave(core->sessions, core, CONN);
+    assert_true(open_with(""));
+    say_at("{\"type\":\"AUTH\",\"data\":{\"token\":\"wrong-token-0123456789\"}}", 1);
+    assert_int_equal(core->close_code, 0); /* It has another one. */
+    say_at("{\"type\":\"AUTH\",\"data\":{\"token\":\"" TOKEN_FULL "\"}}", 2);
+    newest("AUTHENTICATED");
+    session_ops.on_tick(core->sessions, core, CONN, 7200 * NS_PER_SECOND);
+    assert_int_equal(core->close_code, 0);
+}
+
 /* Uncut, and cut wherever it may be. */
 static void check_smaller_scope(uint32_t units)
 {
@@ -476,6 +553,10 @@ int main(void)
         TEST(only_symbols_that_the_token_opens_are_listed),
         TEST(a_smaller_scope_ends_the_channels_of_a_replay_that_it_does_not_cover),
         TEST(who_sends_no_token_has_five_seconds),
+        TEST(a_certificate_lets_a_client_in_until_it_ends),
+        TEST(a_certificate_that_has_ended_is_refused),
+        TEST(a_certificate_without_an_entry_is_as_without_a_token),
+        TEST(a_token_replaces_what_the_certificate_opened),
         TEST(a_smaller_scope_ends_what_it_does_not_cover),
         TEST(a_smaller_scope_takes_more_than_one_slice),
         TEST(a_wrong_token_at_the_door_leaves_nothing),

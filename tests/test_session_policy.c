@@ -20,6 +20,7 @@
     "{\"name\":\"" name "\",\"token\":\"" name "-token-0123456789\"" scope "}"
 #define ASK_BOTH                                                                                   \
     "{\"type\":\"SUBSCRIBE\",\"data\":{\"symbols\":[\"A\",\"B\"],\"data_types\":[\"quote\"]}}"
+#define HOST "{\"name\":\"host\",\"certificate\":\"cn:host\"}"
 #define TOKENS(list) "{\"tokens\":[" list "]}"
 
 static struct access *policy_now;
@@ -34,6 +35,7 @@ static struct access *policy_after(const char *tokens, const char *ip_deny)
     struct access *access = NULL;
     int fd = mkstemp(path);
     struct access_options options = {.enable_auth = tokens != NULL,
+                                     .asks_certificates = true,
                                      .tokens_file = tokens == NULL ? NULL : path,
                                      .ip_deny = ip_deny,
                                      .rate_limit_enabled = true,
@@ -111,7 +113,8 @@ static enum core_grant ask_to_open(const char *headers)
     char head[500];
     struct core_refusal refusal;
     int bytes = snprintf(head, sizeof head, HEAD, headers);
-    struct core_request request = {.head = (uint8_t *)head, .head_bytes = (size_t)bytes};
+    struct core_request request = {
+        .head = (uint8_t *)head, .head_bytes = (size_t)bytes, .tls = core->tls};
     assert_int_equal(session_ops.on_accept(core->sessions, core, CONN, 0, &refusal), CORE_ADMIT);
     session_ops.on_turn(core->sessions, core, 0);
     return session_ops.on_request(core->sessions, core, CONN, 0, &request, &refusal);
@@ -166,6 +169,28 @@ static void the_same_token_costs_its_client_nothing(void **state)
     assert_int_equal(core->hastened_count, 1);
     leave();
     open_with(DESK); /* The count of the token went on. */
+    leave();
+}
+
+/* S22 */
+static void a_certificate_whose_entry_is_gone_closes_its_client(void **state)
+{
+    (void)state;
+    static union {
+        struct tls_peer peer;
+        char bytes[sizeof(struct tls_peer) + 64];
+    } tls = {.peer = {.has_certificate = true, .not_after_s = INT32_MAX, .name_count = 1}};
+    strcpy(tls.bytes + offsetof(struct tls_peer, names), "cn:host");
+    replace_policy(TOKENS(TOKEN("desk", "") "," HOST), NULL);
+    core->tls = &tls.peer;
+    open_with("");
+    subscribe();
+    replace_policy(TOKENS(HOST), NULL);
+    assert_int_equal(core->close_code, 0);
+    assert_string_equal(table(CONN), "CC.");
+    replace_policy(TOKENS(TOKEN("desk", "")), NULL);
+    assert_int_equal(core->close_code, 4001);
+    assert_non_null(strstr(core->line, "the certificate of host was revoked"));
     leave();
 }
 
@@ -257,6 +282,7 @@ int main(void)
 #define POLICY_TEST(f) cmocka_unit_test_setup_teardown(f, set_up_policy, tear_down_policy)
     const struct CMUnitTest tests[] = {
         POLICY_TEST(a_token_that_is_gone_closes_its_client),
+        POLICY_TEST(a_certificate_whose_entry_is_gone_closes_its_client),
         POLICY_TEST(the_same_token_costs_its_client_nothing),
         POLICY_TEST(a_smaller_scope_ends_what_it_does_not_cover),
         POLICY_TEST(a_message_in_progress_is_answered_first),

@@ -15,6 +15,7 @@
 #include "tools/insight/stat_entries.h"
 #include "tools/insight/stat_figures.h"
 #include "tools/insight/stat_table.h"
+#include "tools/insight/stat_tls.h"
 
 #define CORES 2
 #define DAMAGES 1000
@@ -229,6 +230,36 @@ static void what_the_file_does_not_have_is_no_number(void **state)
     assert_non_null(strstr(line, "    -       -       -"));
 }
 
+static void tls_has_a_line_once_a_handshake_has_begun(void **state)
+{
+    (void)state;
+    read_server();
+    take(&before, 1);
+    take(&now, 3);
+    assert_false(stat_tls_is_used(&now, COUNTERS_READ_ALL));
+    counter_set(&server->cores[1].tls_left, 1);
+    take(&now, 3);
+    assert_true(stat_tls_is_used(&now, COUNTERS_READ_ALL));
+    assert_true(stat_tls_is_used(&now, 1));
+    assert_false(stat_tls_is_used(&now, 0));
+    counter_set(&server->cores[0].tls_12, 3);
+    counter_set(&server->cores[1].tls_13, 100);
+    counter_set(&server->cores[0].tls_full, 20);
+    counter_set(&server->cores[1].tls_resumed, 4);
+    counter_set(&server->cores[1].tls_running, 2);
+    counter_set(&server->cores[0].tls_records_out, 111418);
+    take(&now, 3);
+    assert_string_equal(PRINTED(stat_tls_print_line(out, &now, &before, COUNTERS_READ_ALL)),
+                        "         tls: clients 103, handshakes/s 12 (resumed 2), failed/s 0.5, "
+                        "unfinished 2, records/s 55709\n");
+    assert_string_equal(PRINTED(stat_tls_print_line(out, &now, &before, 1)),
+                        "         tls: clients 100, handshakes/s 2 (resumed 2), failed/s 0.5, "
+                        "unfinished 2, records/s 0\n");
+    strcpy(entry_named("tls_13", COUNTERS_CORE)->name, "tls_14");
+    take(&now, 3);
+    assert_non_null(strstr(PRINTED(stat_tls_print_line(out, &now, &before, 1)), "clients 0,"));
+}
+
 /* ---- The table ---- */
 
 static void a_header_and_its_lines_are_of_one_width(void **state)
@@ -409,6 +440,7 @@ static void a_damaged_file_is_an_error_or_shows_something(void **state)
         for (uint32_t core = 0; core < CORES; core++) {
             stat_figures_make(&figures, &now, &before, core);
             stat_table_print_line(out, now.realtime_ns, core, &figures);
+            stat_tls_print_line(out, &now, &before, core);
         }
         stat_figures_make(&figures, &now, &before, COUNTERS_READ_ALL);
         stat_table_print_line(out, now.realtime_ns, COUNTERS_READ_ALL, &figures);
@@ -431,6 +463,7 @@ int main(void)
         TEST(lag_is_of_the_slowest_core_and_never_below_0),
         TEST(a_counter_that_jumps_back_counts_from_0),
         TEST(what_the_file_does_not_have_is_no_number),
+        TEST(tls_has_a_line_once_a_handshake_has_begun),
         TEST(a_header_and_its_lines_are_of_one_width),
         TEST(numbers_stay_readable),
         TEST(totals_have_a_line_for_each_counter_of_each_core),

@@ -100,7 +100,7 @@ static void faults_name_the_entry_and_never_a_token(void **state)
          "tokens[0]: it must be an object with"},
         {"{\"tokens\":[{\"name\":\"a\"}]}", "tokens[0]: give a token"},
         {"{\"tokens\":[{\"name\":\"a\",\"token\":\"SECRETSECRETSECRET\",\"sha256\":\"\"}]}",
-         "give a token, or"},
+         "give a token, its sha256"},
         {"{\"tokens\":[{\"name\":\"a\",\"token\":\"SECRET\"}]}",
          "16 to 4096 bytes, and this one has 6"},
         {"{\"tokens\":[{\"name\":\"a\",\"sha256\":\"SECRET\"}]}", "64 hexadecimal digits"},
@@ -116,7 +116,18 @@ static void faults_name_the_entry_and_never_a_token(void **state)
          "tokens[0]: max_connections must be"},
         {"{\"tokens\":[{\"name\":\"a\",\"token\":\"SECRETSECRETSECRET\"},"
          "{\"name\":\"b\",\"token\":\"SECRETSECRETSECRET\"}]}",
-         "tokens[1]: the same token is there already"},
+         "tokens[1]: the same token or certificate is there already"},
+        {"{\"tokens\":[{\"name\":\"a\",\"certificate\":\"SECRETSECRETSECRET\"}]}",
+         "tokens[0]: certificate \"...\": it must begin with"},
+        {"{\"tokens\":[{\"name\":\"a\",\"certificate\":7}]}", "tokens[0]: give a token"},
+        {"{\"tokens\":[{\"name\":\"a\",\"certificate\":\"cn:a\",\"token\":\"SECRETSECRETSECRET\"}]"
+         "}",
+         "tokens[0]: give a token"},
+        {"{\"tokens\":[{\"name\":\"a\",\"certificate\":\"dns:A.example.com\"},"
+         "{\"name\":\"b\",\"certificate\":\"dns:a.EXAMPLE.com\"}]}",
+         "tokens[1]: the same token or certificate is there already"},
+        {"{\"tokens\":[{\"name\":\"a\",\"certificate\":\"cn:a\",\"publish\":{}}]}",
+         "tokens[0]: publish needs a token"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char error[256] = "";

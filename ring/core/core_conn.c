@@ -239,6 +239,26 @@ bool core_conn_sent(struct core *core, uint32_t index, struct core_sent *sent_ou
     return true;
 }
 
+bool core_conn_tls(struct core *core, uint32_t index, struct core_conn_tls *tls_out)
+{
+    static const char *const ciphers[TLS_SUITE_COUNT] = {
+        [TLS_AES_128_GCM] = "AES-128-GCM",
+        [TLS_AES_256_GCM] = "AES-256-GCM",
+        [TLS_CHACHA20_POLY1305] = "CHACHA20-POLY1305",
+    };
+    if (!core_link(core, index)->is_tls || !core->links.tls[index].is_keyed) {
+        return false;
+    }
+    const struct link_tls *tls = &core->links.tls[index];
+    assert_always(tls->tx.suite < TLS_SUITE_COUNT);
+    *tls_out = (struct core_conn_tls){
+        .version = tls->tx.version == TLS_1_3 ? "1.3" : "1.2",
+        .cipher = ciphers[tls->tx.suite],
+        .peer = tls->peer,
+    };
+    return true;
+}
+
 uint32_t core_channel_subscribers(const struct core *core, uint32_t channel)
 {
     uint32_t count = 0;

@@ -45,6 +45,15 @@ struct core_sent {
 /* A system call. false: it is a Unix-domain socket, or the peer has left. */
 bool core_conn_sent(struct core *core, uint32_t conn, struct core_sent *sent_out);
 
+/* What its TLS is, once its handshake has finished. Constant strings. */
+struct core_conn_tls {
+    const char *version;         /* "1.3" */
+    const char *cipher;          /* "AES-128-GCM" */
+    const struct tls_peer *peer; /* tls_service.h; NULL: its request is answered */
+};
+/* false: it speaks no TLS (yet). */
+bool core_conn_tls(struct core *core, uint32_t conn, struct core_conn_tls *tls_out);
+
 /* How many of this core's conns get a channel; one with "*" and the channel itself counts twice. */
 uint32_t core_channel_subscribers(const struct core *core, uint32_t channel);
 

@@ -5,9 +5,9 @@
  *
  * Owner    struct links. Threads: the core's own.
  * Memory   Blocks for LINK_TLS_PARTS_MAX parts, mapped only with options.tls, touched when first
- * used, not in core dumps. When all are used the oldest part gives way, and its link ends. Errors
- * None are returned: a record that is refused is answered by an alert, and the link ends. Source
- * RFC 8446 sections 4.6.3, 5 and 6; RFC 5246 sections 6.2, 7.2 and 7.4.1.1.
+ *          used, not in core dumps. When all are used the oldest part gives way, and its link ends.
+ * Errors   None are returned: a record that is refused is answered by an alert, and the link ends.
+ * Source   RFC 8446 sections 4.6.3, 5 and 6; RFC 5246 sections 6.2, 7.2 and 7.4.1.1.
  */
 #ifndef RINGCAST_RING_TLS_IN_H
 #define RINGCAST_RING_TLS_IN_H

@@ -220,6 +220,17 @@ static struct access_answer access_grant_static(struct token *token, struct acce
     return (struct access_answer){.text = "ok"};
 }
 
+/* How long something holds that ends at expires_s, with the leeway; 0: it has ended. */
+static uint64_t access_life_ns(uint64_t expires_s, uint64_t wall_ns)
+{
+    uint64_t wall_s = wall_ns / NS_PER_SECOND;
+    assert_always(wall_s >= JWT_LEEWAY_SECONDS);
+    uint64_t ended_s = wall_s - JWT_LEEWAY_SECONDS;
+    uint64_t life_s = expires_s > ended_s ? expires_s - ended_s : 0;
+    life_s = life_s < ACCESS_LIFE_SECONDS_MAX ? life_s : ACCESS_LIFE_SECONDS_MAX;
+    return life_s == 0 ? 0 : life_s * NS_PER_SECOND - wall_ns % NS_PER_SECOND;
+}
+
 /* The claim "ringcast" is the scope: a token without one was made for something else. */
 static struct access_answer access_grant_claims(const struct jwt_verdict *verdict, uint64_t wall_ns,
                                                 struct access_grant *grant)
@@ -234,14 +245,12 @@ static struct access_answer access_grant_claims(const struct jwt_verdict *verdic
                                           : "the token's claim \"ringcast\" is not a scope",
                                       0};
     }
-    uint64_t wall_s = wall_ns / NS_PER_SECOND;
-    assert_always(verdict->expires_s + JWT_LEEWAY_SECONDS > wall_s); /* It is JWT_OK. */
-    uint64_t life_s = verdict->expires_s + JWT_LEEWAY_SECONDS - wall_s;
-    life_s = life_s < ACCESS_LIFE_SECONDS_MAX ? life_s : ACCESS_LIFE_SECONDS_MAX;
+    uint64_t life_ns = access_life_ns(verdict->expires_s, wall_ns);
+    assert_always(life_ns > 0); /* It is JWT_OK. */
     *grant = (struct access_grant){
         .scope = scope,
         .owned = scope,
-        .life_ns = life_s * NS_PER_SECOND - wall_ns % NS_PER_SECOND,
+        .life_ns = life_ns,
         .expires_s = verdict->expires_s,
     };
     const json_t *subject = json_object_get(verdict->claims, "sub");
@@ -435,6 +444,46 @@ static struct access_answer access_find_token(const struct access *access,
                                   .text = "no token"};
 }
 
+/* The first entry of the tokens file that has one of its names; NULL: there is none. */
+static struct token *access_find_certificate(const struct access *access,
+                                             const struct access_certificate *certificate)
+{
+    struct token *first = NULL;
+    const char *name = certificate->names;
+    uint32_t count = certificate->name_count < ACCESS_CERTIFICATE_NAMES_MAX
+                         ? certificate->name_count
+                         : ACCESS_CERTIFICATE_NAMES_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        size_t bytes = strlen(name);
+        struct token *known = token_find_certificate(&access->tokens, name, bytes);
+        first = known != NULL && (first == NULL || known < first) ? known : first;
+        name += bytes + 1;
+    }
+    return first;
+}
+
+/* TLS has verified it; but a resumed session may be older than its end. */
+static struct access_answer access_check_certificate(const struct access *access,
+                                                     const struct access_certificate *certificate,
+                                                     uint64_t wall_ns,
+                                                     struct access_grant *grant_out)
+{
+    struct token *known = access_find_certificate(access, certificate);
+    if (known == NULL) {
+        return (struct access_answer){ACCESS_NO_TOKEN, "no token", 0};
+    }
+    uint64_t life_ns = access_life_ns(certificate->not_after_s, wall_ns);
+    if (life_ns == 0) {
+        return (struct access_answer){ACCESS_EXPIRED, "the client certificate has expired", 0};
+    }
+    struct access_answer answer = access_grant_static(known, grant_out);
+    if (answer.verdict == ACCESS_OK) {
+        grant_out->life_ns = life_ns;
+        grant_out->expires_s = certificate->not_after_s;
+    }
+    return answer;
+}
+
 /* Its token waits. */
 static struct access_answer access_keep(struct access_desk *desk,
                                         const struct access_request *request, uint32_t key_next,
@@ -477,6 +526,9 @@ struct access_answer access_authenticate_request(struct access *access, struct a
     char query[TOKEN_BYTES_MAX + 1];
     struct access_token token;
     struct access_answer answer = access_find_token(access, request, query, &token);
+    if (answer.verdict == ACCESS_NO_TOKEN && request->certificate != NULL) {
+        return access_check_certificate(access, request->certificate, wall_ns, grant_out);
+    }
     if (answer.verdict != ACCESS_OK) {
         return answer;
     }
@@ -508,7 +560,7 @@ void access_desk_follow(struct access_desk *desk, const struct access *access)
 static enum access_change access_judge_static(const struct access *access,
                                               struct access_grant *grant)
 {
-    struct token *known = token_find_digest(&access->tokens, grant->token->digest);
+    struct token *known = token_find_same(&access->tokens, grant->token);
     if (known == NULL) {
         access_drop_grant(grant);
         return ACCESS_REVOKED;

@@ -29,6 +29,7 @@
 #define ACCESS_WRONG_TOKEN_HANDSHAKES 4
 #define ACCESS_SIGNATURE_UNITS JWT_EDDSA_UNITS /* of a turn, for handshakes, and for AUTHs */
 #define ACCESS_KEPT_MAX 1024
+#define ACCESS_CERTIFICATE_NAMES_MAX 256 /* of one certificate; others are not compared */
 
 struct access;
 
@@ -70,10 +71,18 @@ struct access_answer {
 
 /* ---- Addresses ---- */
 
+/* The certificate of a client, which TLS has verified. */
+struct access_certificate {
+    uint64_t not_after_s; /* of the Unix clock */
+    const char *names;    /* name_count strings, one behind the other: see certificate_name.h */
+    uint32_t name_count;
+};
+
 /* A well-formed request to upgrade. */
 struct access_request {
     const uint8_t *head; /* for handshake_values() */
     size_t head_bytes;
+    const struct access_certificate *certificate; /* NULL: none */
 };
 
 /* Counts an accepted socket. Trusted proxies are not counted: their clients are, one by one, when
@@ -119,12 +128,18 @@ struct rate access_message_rate(const struct access *access, const struct peer *
 struct access_grant {
     const struct scope *scope; /* of the token, or owned */
     struct scope *owned;       /* a JWT's own; NULL: none */
-    struct token *token;       /* a static one, which counts its connections; NULL: none */
+    struct token *token;       /* a static one or a certificate's, which counts its connections */
     uint8_t fingerprint[JWT_FINGERPRINT_BYTES]; /* of the key of a JWT */
     uint64_t life_ns;                           /* how long it still holds; UINT64_MAX: for ever */
     uint64_t expires_s;                         /* since the epoch; 0: never */
     char name[TOKEN_NAME_BYTES_MAX + 1];
 };
+
+/* The name by which a client certificate was granted it; NULL: it was a token. */
+static inline const char *access_grant_certificate(const struct access_grant *grant)
+{
+    return grant->token == NULL ? NULL : grant->token->certificate;
+}
 
 /* What a core has for tokens. A signature takes about 0.1 ms, so that only a few are checked in a
  * turn. Handshakes and AUTHs have a share each: neither keeps the other waiting. */
@@ -157,7 +172,8 @@ struct access_kept {
     uint8_t head[];
 };
 
-/* The same with what the request brings. *kept: NULL at first; while the verdict is ACCESS_LATER it
+/* The same with what the request brings: a token, or without one, the certificate of its client if
+ * that has an entry. *kept: NULL at first; while the verdict is ACCESS_LATER it
  * has a copy of the request, which is to be asked with then. */
 struct access_answer access_authenticate_request(struct access *access, struct access_desk *desk,
                                                  const struct access_request *request,

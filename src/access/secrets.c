@@ -125,15 +125,21 @@ int secrets_load_token(struct token_table *tokens, const char *option, const cha
     return secrets_load_tokens_of(tokens, option, text, path, NULL, error_out, error_bytes);
 }
 
-/* Tokens and keys come together with --enable-auth, or neither does. */
-static int secrets_match(const struct access_options *options, bool has_any, char *error_out,
-                         size_t error_bytes)
+/* Tokens and keys come together with --enable-auth, or neither does; and certificates with a port
+ * that asks for them. */
+static int secrets_match(const struct access_options *options, const struct token_table *tokens,
+                         bool has_any, char *error_out, size_t error_bytes)
 {
     const char *const given[][2] = {{"auth-token", options->auth_token},
                                     {"auth-token-file", options->auth_token_file},
                                     {"tokens-file", options->tokens_file},
                                     {"jwt-key-file", options->jwt_key_file},
                                     {"jwt-secret-file", options->jwt_secret_file}};
+    if (tokens->certificate_count > 0 && !options->asks_certificates) {
+        return access_options_refuse(error_out, error_bytes, -EINVAL, "tokens-file",
+                                     "an entry has a certificate, and no client is asked for one; "
+                                     "add --tls-client-auth and --tls-client-ca");
+    }
     if (options->enable_auth) {
         return has_any
                    ? 0
@@ -185,5 +191,5 @@ int secrets_load(struct token_table *tokens, struct jwt_keys *keys,
         }
     }
     bool has_any = tokens->count > 0 || keys->count > 0;
-    return error == 0 ? secrets_match(options, has_any, error_out, error_bytes) : error;
+    return error == 0 ? secrets_match(options, tokens, has_any, error_out, error_bytes) : error;
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "codec/base/check.h"
+#include "src/access/certificate_name.h"
 #include "src/base/json_load.h"
 
 #define TOKEN_SLOTS 32768 /* a power of two */
@@ -92,11 +93,18 @@ static bool token_is_good_length(size_t text_bytes, char *error_out, size_t erro
     return good;
 }
 
+/* What a client presents. */
+struct token_key {
+    uint8_t digest[TOKEN_DIGEST_BYTES];
+    bool is_certificate;
+    char certificate[CERTIFICATE_NAME_BYTES_MAX + 1];
+};
+
 static int token_add(struct token_table *table, const uint8_t *digest, const char *name,
                      size_t name_bytes, struct scope *scope, char *error_out, size_t error_bytes)
 {
     if (token_is_known(table, digest)) {
-        snprintf(error_out, error_bytes, "the same token is there already");
+        snprintf(error_out, error_bytes, "the same token or certificate is there already");
         scope_destroy(scope);
         return -EINVAL;
     }
@@ -167,34 +175,75 @@ static bool token_read_hex(const json_t *text, uint8_t *digest)
     return true;
 }
 
-static bool token_read_digest(const json_t *entry, uint8_t *digest, char *error_out,
-                              size_t error_bytes)
+static bool token_read_key(const json_t *entry, struct token_key *key, char *error_out,
+                           size_t error_bytes)
 {
     const json_t *text = json_object_get(entry, "token");
     const json_t *hex = json_object_get(entry, "sha256");
-    if ((text == NULL) == (hex == NULL) || (text != NULL && !json_is_string(text))) {
-        snprintf(error_out, error_bytes, "give a token, or its sha256");
+    const json_t *name = json_object_get(entry, "certificate");
+    const json_t *presented = text != NULL ? text : name;
+    bool is_one = (text != NULL) + (hex != NULL) + (name != NULL) == 1;
+    if (!is_one || (presented != NULL && !json_is_string(presented))) {
+        snprintf(error_out, error_bytes, "give a token, its sha256, or the name of a certificate");
         return false;
     }
     if (hex != NULL) {
-        bool good = token_read_hex(hex, digest);
+        bool good = token_read_hex(hex, key->digest);
         if (!good) {
             snprintf(error_out, error_bytes, "sha256 must be 64 hexadecimal digits");
         }
         return good;
     }
-    if (!token_is_good_length(json_string_length(text), error_out, error_bytes)) {
+    const char *bytes = json_string_value(presented);
+    size_t count = json_string_length(presented);
+    key->is_certificate = name != NULL;
+    if (key->is_certificate) {
+        if (certificate_name_read(key->certificate, bytes, count, error_out, error_bytes) < 0) {
+            return false;
+        }
+        bytes = key->certificate;
+    } else if (!token_is_good_length(count, error_out, error_bytes)) {
         return false;
     }
-    token_digest(digest, json_string_value(text), json_string_length(text));
+    token_digest(key->digest, bytes, count);
     return true;
+}
+
+/* The scope of an entry; NULL: error_out says what is wrong with it. */
+static struct scope *token_read_scope(json_t *entry, const struct token_key *key, char *error_out,
+                                      size_t error_bytes)
+{
+    static const char *const known[] = {"name",        "token",           "sha256",
+                                        "certificate", "max_connections", NULL};
+    struct scope *scope = scope_create(entry, known, error_out, error_bytes);
+    if (scope != NULL && key->is_certificate && scope->publish != NULL) {
+        snprintf(error_out, error_bytes,
+                 "publish needs a token: producers present no certificate; give them an entry of "
+                 "their own");
+        scope_destroy(scope);
+        return NULL;
+    }
+    return scope;
+}
+
+/* The newest token is a certificate. */
+static int token_keep_certificate(struct token_table *table, const struct token_key *key,
+                                  char *error_out, size_t error_bytes)
+{
+    struct token *token = &table->tokens[table->count - 1];
+    token->certificate = strdup(key->certificate);
+    if (token->certificate == NULL) {
+        snprintf(error_out, error_bytes, "no memory");
+        return -ENOMEM;
+    }
+    table->certificate_count++;
+    return 0;
 }
 
 static int token_load_one(struct token_table *table, json_t *entry, char *error_out,
                           size_t error_bytes)
 {
-    static const char *const known[] = {"name", "token", "sha256", "max_connections", NULL};
-    uint8_t digest[TOKEN_DIGEST_BYTES];
+    struct token_key key = {.is_certificate = false};
     const json_t *name = json_object_get(entry, "name");
     const json_t *connections = json_object_get(entry, "max_connections");
     json_int_t connections_max = json_integer_value(connections);
@@ -207,20 +256,21 @@ static int token_load_one(struct token_table *table, json_t *entry, char *error_
         snprintf(error_out, error_bytes, "max_connections must be a whole number from 1");
         return -EINVAL;
     }
-    if (!token_read_digest(entry, digest, error_out, error_bytes)) {
+    if (!token_read_key(entry, &key, error_out, error_bytes)) {
         return -EINVAL;
     }
-    struct scope *scope = scope_create(entry, known, error_out, error_bytes);
+    struct scope *scope = token_read_scope(entry, &key, error_out, error_bytes);
     if (scope == NULL) {
         return -EINVAL;
     }
-    int error = token_add(table, digest, json_string_value(name), json_string_length(name), scope,
-                          error_out, error_bytes);
-    if (error == 0) {
-        assert_always(table->count > 0);
-        table->tokens[table->count - 1].connections_max = (uint32_t)connections_max;
+    int error = token_add(table, key.digest, json_string_value(name), json_string_length(name),
+                          scope, error_out, error_bytes);
+    if (error < 0) {
+        return error;
     }
-    return error;
+    assert_always(table->count > 0);
+    table->tokens[table->count - 1].connections_max = (uint32_t)connections_max;
+    return key.is_certificate ? token_keep_certificate(table, &key, error_out, error_bytes) : 0;
 }
 
 int token_table_load(struct token_table *table, const char *json, size_t json_bytes,
@@ -261,7 +311,7 @@ void token_table_follow(struct token_table *table, const struct token_table *bef
 {
     for (uint32_t i = 0; i < table->count; i++) {
         struct token *token = &table->tokens[i];
-        const struct token *known = token_find_digest(before, token->digest);
+        const struct token *known = token_find_same(before, token);
         if (known != NULL) {
             token_drop_uses(token->uses);
             token->uses = known->uses;
@@ -275,6 +325,7 @@ void token_table_deinit(struct token_table *table)
 {
     for (uint32_t i = 0; i < table->count; i++) {
         scope_destroy(table->tokens[i].scope);
+        free(table->tokens[i].certificate);
         token_drop_uses(table->tokens[i].uses);
     }
     free(table->tokens);
@@ -294,12 +345,39 @@ struct token *token_find(const struct token_table *table, const char *text, size
     return token_find_digest(table, digest);
 }
 
-struct token *token_find_digest(const struct token_table *table,
-                                const uint8_t digest[TOKEN_DIGEST_BYTES])
+/* Of a digest there is one entry; the other kind is none. */
+static struct token *token_find_kind(const struct token_table *table, const uint8_t *digest,
+                                     bool is_certificate)
 {
     assert_debug((table->slots == NULL) == (table->count == 0));
     uint16_t slot = table->slots == NULL ? 0 : *token_slot(table, digest);
-    return slot == 0 ? NULL : &table->tokens[slot - 1];
+    struct token *token = slot == 0 ? NULL : &table->tokens[slot - 1];
+    return token != NULL && (token->certificate != NULL) == is_certificate ? token : NULL;
+}
+
+struct token *token_find_digest(const struct token_table *table,
+                                const uint8_t digest[TOKEN_DIGEST_BYTES])
+{
+    return token_find_kind(table, digest, false);
+}
+
+struct token *token_find_certificate(const struct token_table *table, const char *name,
+                                     size_t name_bytes)
+{
+    char folded[CERTIFICATE_NAME_BYTES_MAX + 1];
+    uint8_t digest[TOKEN_DIGEST_BYTES];
+    size_t bytes =
+        table->certificate_count == 0 ? 0 : certificate_name_fold(folded, name, name_bytes);
+    if (bytes == 0) {
+        return NULL;
+    }
+    token_digest(digest, folded, bytes);
+    return token_find_kind(table, digest, true);
+}
+
+struct token *token_find_same(const struct token_table *table, const struct token *other)
+{
+    return token_find_kind(table, other->digest, other->certificate != NULL);
 }
 
 bool token_take(struct token *token)

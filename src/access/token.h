@@ -1,10 +1,11 @@
 /*
- * token: the static tokens: which there are, and what each opens.
+ * token: the static tokens: which there are, and what each opens. A client certificate that has an
+ * entry in the tokens file is one of them: its name stands for the token.
  *
  * Owner    main, through access: init before the cores, deinit after them.
  * Threads  Constant once made, except the count of connections, which is atomic.
  * Memory   An array of TOKENS_MAX at most, a hash of it, a scope and a count each. No token is
- *          kept: only its digest.
+ *          kept: only its digest. A certificate's name is no secret, and is kept.
  * Errors   A negative errno with error_out saying what is wrong; it never has a token in it.
  *
  * What is presented is digested first (SHA-256). Its digest is looked up by a keyed hash, which
@@ -41,12 +42,14 @@ struct token {
     struct token_uses *uses;
     struct scope *scope;
     const struct scope *scope_before; /* The table before permits the same; NULL: it does not. */
+    char *certificate;                /* its folded name, of which digest is; NULL: it is a token */
 };
 
 struct token_table {
     struct keyed_hash hash; /* set by the owner, before the first token */
     struct token *tokens;
     uint32_t count;
+    uint32_t certificate_count; /* of the tokens, those that are certificates */
     uint16_t *slots; /* 1 + index, by hash of the digest; 0: free. NULL: there is no token */
 };
 
@@ -54,8 +57,8 @@ struct token_table {
 int token_table_add(struct token_table *table, const char *name, const char *text,
                     size_t text_bytes, char *error_out, size_t error_bytes);
 
-/* {"tokens":[{"name":"desk-1","token":"..." or "sha256":"64 hex digits", and the keys of a scope,
- * "max_connections":N}]} */
+/* {"tokens":[{"name":"desk-1","token":"..." or "sha256":"64 hex digits" or "certificate":"..."
+ * (certificate_name.h), and the keys of a scope, "max_connections":N}]} */
 int token_table_load(struct token_table *table, const char *json, size_t json_bytes,
                      char *error_out, size_t error_bytes);
 void token_table_deinit(struct token_table *table);
@@ -64,10 +67,15 @@ void token_table_follow(struct token_table *table, const struct token_table *bef
 
 void token_digest(uint8_t digest_out[TOKEN_DIGEST_BYTES], const char *text, size_t text_bytes);
 
-/* NULL: there is none such. */
+/* NULL: there is none such. What is presented as a token is never taken for a certificate. */
 struct token *token_find(const struct token_table *table, const char *text, size_t text_bytes);
 struct token *token_find_digest(const struct token_table *table,
                                 const uint8_t digest[TOKEN_DIGEST_BYTES]);
+/* The entry of a certificate with this name. */
+struct token *token_find_certificate(const struct token_table *table, const char *name,
+                                     size_t name_bytes);
+/* The same token or certificate as one of another table. */
+struct token *token_find_same(const struct token_table *table, const struct token *other);
 
 /* Counts a connection. false: it has as many as it may. */
 bool token_take(struct token *token);

@@ -238,6 +238,14 @@ static json_t *admin_roll_number(uint64_t number, bool is_known)
     return is_known ? json_integer((json_int_t)number) : json_null();
 }
 
+static json_t *admin_roll_tls(const struct roll_row *row)
+{
+    return row->tls == NULL
+               ? json_null()
+               : json_pack("{s:s, s:s, s:s?}", "version", row->tls, "cipher", row->cipher,
+                           "certificate", row->certificate[0] == '\0' ? NULL : row->certificate);
+}
+
 static json_t *admin_roll_row(const struct roll_row *row, uint64_t now_ns)
 {
     static const char *const states[] = {
@@ -253,7 +261,8 @@ static json_t *admin_roll_row(const struct roll_row *row, uint64_t now_ns)
     assert_always(row->encoding < CORE_ENCODINGS_MAX);
     assert_always(row->state < sizeof states / sizeof states[0]);
     return json_pack(
-        "{s:s, s:s?, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:f, s:s, s:s?, s:o}",
+        "{s:s, s:s?, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:f, s:s, s:s?, s:o, "
+        "s:o}",
         "session", session, "name", row->name[0] == '\0' ? NULL : row->name, "address", address,
         "core", (json_int_t)row->core, "encoding", encoders_rows[row->encoding].name,
         "subscriptions", (json_int_t)row->subscription_count, "lag_frames",
@@ -263,7 +272,8 @@ static json_t *admin_roll_row(const struct roll_row *row, uint64_t now_ns)
         admin_roll_number(row->bytes_sent, row->has_bytes), "round_trip_us",
         admin_roll_number(row->round_trip_us, row->round_trip_us != 0), "connected_seconds",
         (double)(open_ns / NS_PER_MS) / 1000, "state", states[row->state], "cause", row->cause,
-        "quality", admin_roll_number((uint64_t)row->quality, row->quality != QUALITY_UNKNOWN));
+        "quality", admin_roll_number((uint64_t)row->quality, row->quality != QUALITY_UNKNOWN),
+        "tls", admin_roll_tls(row));
 }
 
 json_t *admin_roll_show(struct admin_page *page, struct roll *roll, uint32_t first, uint32_t count)

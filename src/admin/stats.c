@@ -58,6 +58,22 @@ static json_t *stats_connections(const struct metrics_options *source)
         "closed", STATS_SUM(counters, closed), "dropped", dropped);
 }
 
+static json_t *stats_tls(const struct counters *counters)
+{
+    json_t *failed =
+        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "not_tls",
+                  STATS_SUM(counters, tls_not_tls), "protocol", STATS_SUM(counters, tls_protocol),
+                  "certificate", STATS_SUM(counters, tls_certificate), "alert",
+                  STATS_SUM(counters, tls_alert), "left", STATS_SUM(counters, tls_left), "timeout",
+                  STATS_SUM(counters, tls_late), "internal", STATS_SUM(counters, tls_internal));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "connections_1_2",
+                     STATS_SUM(counters, tls_12), "connections_1_3", STATS_SUM(counters, tls_13),
+                     "handshakes_running", STATS_SUM(counters, tls_running), "handshakes_waiting",
+                     STATS_SUM(counters, tls_waiting), "handshakes_full",
+                     STATS_SUM(counters, tls_full), "handshakes_resumed",
+                     STATS_SUM(counters, tls_resumed), "handshakes_failed", failed);
+}
+
 /* The queue is the frame log: how far the slowest core is behind, and what was lost. */
 static json_t *stats_message_queue(const struct metrics *metrics,
                                    const struct metrics_options *source)
@@ -258,6 +274,7 @@ json_t *stats_json(struct metrics *metrics)
                   "version", RINGCAST_VERSION, "epoch", source->epoch, "uptime_seconds",
                   metrics_uptime_seconds(metrics), "client_port", source->client_port);
     json_object_set_new(stats, "connections", stats_connections(source));
+    json_object_set_new(stats, "tls", stats_tls(source->counters));
     json_object_set_new(stats, "message_queue", stats_message_queue(metrics, source));
     json_object_set_new(stats, "memory", stats_memory(source, &process));
     json_object_set_new(stats, "system", admin_sample_system(&sample));

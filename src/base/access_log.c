@@ -12,7 +12,11 @@
 #include "src/base/log.h"
 #include "src/base/log_line.h"
 
-#define ACCESS_LOG_USER_BYTES_MAX 64 /* as it is written */
+#define ACCESS_LOG_ADDRESS_BYTES_MAX 46 /* all of these as they are written */
+#define ACCESS_LOG_USER_BYTES_MAX 64
+#define ACCESS_LOG_WORD_BYTES_MAX 24
+#define ACCESS_LOG_NAMES_BYTES_MAX 80   /* of a server name or certificate; */
+#define ACCESS_LOG_SHORT_NAMES_BYTES 24 /* where a line has no room for that */
 #define ACCESS_LOG_PIECE_BYTES_MAX 64
 #define ACCESS_LOG_KEY_BYTES_MAX 64 /* of a query parameter, as far as it is looked at */
 
@@ -27,12 +31,16 @@ enum access_log_field {
     ACCESS_LOG_SESSION,
     ACCESS_LOG_CLOSE_CODE,
     ACCESS_LOG_ENCODING,
+    ACCESS_LOG_TLS,
+    ACCESS_LOG_CIPHER,
+    ACCESS_LOG_SERVER_NAME,
+    ACCESS_LOG_CERTIFICATE,
     ACCESS_LOG_FIELD_COUNT,
 };
 
 static const char *const access_log_names[] = {
-    "remote_addr", "user",     "timestamp", "request",    "status",
-    "bytes",       "duration", "session",   "close_code", "encoding",
+    "remote_addr", "user",       "timestamp", "request", "status", "bytes",       "duration",
+    "session",     "close_code", "encoding",  "tls",     "cipher", "server_name", "certificate",
 };
 static_assert(sizeof access_log_names / sizeof access_log_names[0] == ACCESS_LOG_FIELD_COUNT,
               "each field has a name");
@@ -211,13 +219,20 @@ static void access_log_put_number(struct access_log_out *out, int64_t value, boo
     }
 }
 
+/* How much of them a line has room for. */
+struct access_log_room {
+    size_t request_bytes;
+    size_t name_bytes; /* server_name and certificate, each */
+};
+
 static void access_log_put_field(struct access_log_out *out, enum access_log_field field,
-                                 const struct access_log_entry *entry, size_t request_bytes_max)
+                                 const struct access_log_entry *entry,
+                                 const struct access_log_room *room)
 {
     char when[40];
     switch (field) {
     case ACCESS_LOG_REMOTE_ADDR:
-        access_log_put_text(out, entry->remote_addr, ACCESS_LOG_USER_BYTES_MAX, false);
+        access_log_put_text(out, entry->remote_addr, ACCESS_LOG_ADDRESS_BYTES_MAX, false);
         return;
     case ACCESS_LOG_USER:
         access_log_put_text(out, entry->user, ACCESS_LOG_USER_BYTES_MAX, false);
@@ -227,7 +242,7 @@ static void access_log_put_field(struct access_log_out *out, enum access_log_fie
         access_log_put_text(out, when, sizeof when, false);
         return;
     case ACCESS_LOG_REQUEST:
-        access_log_put_text(out, entry->request, request_bytes_max, true);
+        access_log_put_text(out, entry->request, room->request_bytes, true);
         return;
     case ACCESS_LOG_STATUS:
         access_log_put_number(out, entry->status, true);
@@ -243,19 +258,31 @@ static void access_log_put_field(struct access_log_out *out, enum access_log_fie
         }
         return;
     case ACCESS_LOG_SESSION:
-        access_log_put_text(out, entry->session, ACCESS_LOG_USER_BYTES_MAX, false);
+        access_log_put_text(out, entry->session, ACCESS_LOG_WORD_BYTES_MAX, false);
         return;
     case ACCESS_LOG_CLOSE_CODE:
         access_log_put_number(out, entry->close_code, entry->close_code != 0);
         return;
+    case ACCESS_LOG_ENCODING:
+        access_log_put_text(out, entry->encoding, ACCESS_LOG_WORD_BYTES_MAX, false);
+        return;
+    case ACCESS_LOG_TLS:
+        access_log_put_text(out, entry->tls, ACCESS_LOG_WORD_BYTES_MAX, false);
+        return;
+    case ACCESS_LOG_CIPHER:
+        access_log_put_text(out, entry->cipher, ACCESS_LOG_WORD_BYTES_MAX, false);
+        return;
+    case ACCESS_LOG_SERVER_NAME:
+        access_log_put_text(out, entry->server_name, room->name_bytes, false);
+        return;
     default:
-        access_log_put_text(out, entry->encoding, ACCESS_LOG_USER_BYTES_MAX, false);
+        access_log_put_text(out, entry->certificate, room->name_bytes, false);
         return;
     }
 }
 
 static void access_log_put_line(struct access_log_out *out, const struct access_log_entry *entry,
-                                size_t request_bytes_max)
+                                const struct access_log_room *room)
 {
     *out = (struct access_log_out){.is_json = log_is_json()};
     for (uint32_t i = 0; i < access_log.count; i++) {
@@ -265,21 +292,29 @@ static void access_log_put_line(struct access_log_out *out, const struct access_
         } else {
             access_log_print(out, i == 0 ? "" : " ");
         }
-        access_log_put_field(out, field, entry, request_bytes_max);
+        access_log_put_field(out, field, entry, room);
     }
     access_log_print(out, out->is_json ? "}" : "");
 }
 
-/* A request that is too long for the line is cut. */
+/* A request that is too long for the line is cut, and names where that does not suffice. */
 static void access_log_format(struct access_log_out *out, const struct access_log_entry *entry)
 {
+    struct access_log_room room = {sizeof out->text, ACCESS_LOG_NAMES_BYTES_MAX};
     assert_always(access_log.count > 0);
-    access_log_put_line(out, entry, sizeof out->text);
-    if (out->wanted_bytes >= sizeof out->text) {
-        access_log_put_line(out, entry, 0);
-        assert_always(out->wanted_bytes < sizeof out->text);
-        access_log_put_line(out, entry, sizeof out->text - 1 - out->wanted_bytes);
+    access_log_put_line(out, entry, &room);
+    if (out->wanted_bytes < sizeof out->text) {
+        return;
     }
+    room.request_bytes = 0;
+    access_log_put_line(out, entry, &room);
+    if (out->wanted_bytes >= sizeof out->text) {
+        room.name_bytes = ACCESS_LOG_SHORT_NAMES_BYTES;
+        access_log_put_line(out, entry, &room);
+    }
+    assert_always(out->wanted_bytes < sizeof out->text);
+    room.request_bytes = sizeof out->text - 1 - out->wanted_bytes;
+    access_log_put_line(out, entry, &room);
     assert_always(out->wanted_bytes < sizeof out->text);
 }
 

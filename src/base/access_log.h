@@ -18,15 +18,20 @@
 #include <stdint.h>
 
 #define ACCESS_LOG_REQUEST_BYTES_MAX 256 /* what is kept of a request line, with a zero */
+#define ACCESS_LOG_NAME_BYTES_MAX 81     /* of a server name or certificate, with a zero */
 #define ACCESS_LOG_UNKNOWN (-1)
 
 struct access_log_entry {
     /* NULL or "": unknown. */
     const char *remote_addr;
-    const char *user;    /* the name of its token */
+    const char *user;    /* the name of its token or certificate */
     const char *request; /* as access_log_keep_request made it */
     const char *session; /* "0-12" */
     const char *encoding;
+    const char *tls;    /* "1.3" */
+    const char *cipher; /* "AES-128-GCM" */
+    const char *server_name;
+    const char *certificate; /* the name of it that has an entry */
     int status;
     int close_code;   /* 0: none */
     int64_t bytes;    /* sent; ACCESS_LOG_UNKNOWN */

@@ -24,6 +24,7 @@ struct access_options {
     const char *jwt_audience;
     bool allow_query_token;
     const char *allowed_origins;
+    bool asks_certificates; /* Clients with TLS are asked for one: --tls-client-auth. */
     const char *ip_allow;
     const char *ip_deny;
     const char *trusted_proxies;

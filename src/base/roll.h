@@ -20,6 +20,7 @@
 #include "codec/ip_address.h"
 
 #define ROLL_NAME_BYTES_MAX 64
+#define ROLL_CERTIFICATE_BYTES_MAX 80 /* longer names are cut */
 
 enum roll_round {
     ROLL_LIST,   /* a row for each client */
@@ -53,7 +54,9 @@ struct roll_row {
     uint32_t subscription_count;
     uint32_t round_trip_us;             /* 0: not known */
     const char *cause;                  /* of its lag; NULL: it has none */
-    char name[ROLL_NAME_BYTES_MAX + 1]; /* of its token; empty: it has none */
+    const char *tls, *cipher;           /* NULL: it speaks no TLS */
+    char name[ROLL_NAME_BYTES_MAX + 1]; /* of its token or certificate; empty: it has none */
+    char certificate[ROLL_CERTIFICATE_BYTES_MAX + 1]; /* empty: it has a token, or neither */
 };
 
 struct roll_channel {

@@ -324,7 +324,7 @@ static const struct option_spec options_specs[] = {
     {LOGGING, "access-log-format", "FIELDS", "remote_addr user timestamp request status bytes",
      NULL, "logging.access_log_format", OPTION_TEXT, AT(access_log_format), 1, 1024, NULL,
      "Fields of these lines, with spaces between them: also duration, session, close_code, "
-     "encoding."},
+     "encoding, tls, cipher, server_name, certificate."},
     {LOGGING, "audit-log", "PATH", NULL, NULL, "logging.audit_log", OPTION_TEXT, AT(audit_log), 1,
      4095, NULL, "Append audit lines to this file instead of the log, whatever --log-level is."},
     {LOGGING, "log-connections", "WHEN", "info", NULL, "logging.connections",

@@ -89,5 +89,6 @@ int options_tls_take(struct options *options, char error_out[OPTIONS_ERROR_BYTES
     options->tls.certificate_count = count;
     options->tls.is_13_only = options->tls_min_version == 1;
     options->tls.client_auth = (enum tls_client_auth)options->tls_client_auth;
+    options->access.asks_certificates = options->tls.client_auth != TLS_CLIENT_AUTH_NONE;
     return error;
 }

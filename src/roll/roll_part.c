@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "ring/core/core_conn.h"
+#include "src/access/certificate_name.h"
 #include "src/session/session_client.h"
 
 #define ROLL_ROUND_SLOT_UNITS 1
@@ -41,6 +42,22 @@ static void roll_part_write_details(struct sessions *sessions, struct core *core
     }
     row->has_bytes = core_conn_sent(core, row->conn, &sent);
     row->bytes_sent = sent.bytes;
+}
+
+static void roll_part_write_tls(const struct sessions *sessions, struct core *core,
+                                struct roll_row *row)
+{
+    struct core_conn_tls tls;
+    assert_always(row->conn < sessions->slab_count);
+    if (!core_conn_tls(core, row->conn, &tls)) {
+        return;
+    }
+    const char *name = sessions->clients == NULL
+                           ? NULL
+                           : access_grant_certificate(&sessions->clients[row->conn].grant);
+    row->tls = tls.version;
+    row->cipher = tls.cipher;
+    certificate_name_cut(row->certificate, sizeof row->certificate, name == NULL ? "" : name);
 }
 
 static void roll_part_write_lag(struct core *core, struct roll_row *row)
@@ -85,6 +102,7 @@ static void roll_part_write_row(struct roll_part *self, struct core *core, uint3
     if (sessions->clients != NULL) {
         snprintf(row->name, sizeof row->name, "%s", sessions->clients[conn].grant.name);
     }
+    roll_part_write_tls(sessions, core, row);
     if (stats->state != CORE_CONN_STREAMING) {
         roll_part_write_lag(core, row);
     }

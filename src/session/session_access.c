@@ -5,10 +5,12 @@
 #include <string.h>
 
 #include "codec/handshake.h"
+#include "ring/tls_service.h"
 #include "src/session/session_answer.h"
 #include "src/session/session_client.h"
 #include "src/session/session_limits.h"
 #include "src/session/session_shrink.h"
+#include "src/session/session_visit.h"
 
 #define SESSION_AUTH_NS (5 * NS_PER_SECOND) /* for the AUTH of a client without a token */
 #define SESSION_WARN_NS (60 * NS_PER_SECOND)
@@ -202,6 +204,15 @@ static struct access_answer session_access_meet(struct sessions *sessions, struc
     return answer;
 }
 
+static struct access_certificate session_access_certificate(const struct tls_peer *tls)
+{
+    return (struct access_certificate){
+        .not_after_s = tls->not_after_s,
+        .names = tls->names,
+        .name_count = tls->name_count,
+    };
+}
+
 enum core_grant session_access_on_request(void *context, struct core *core, uint32_t conn,
                                           uint64_t now_ns, const struct core_request *asked,
                                           struct core_refusal *refusal_out)
@@ -209,16 +220,22 @@ enum core_grant session_access_on_request(void *context, struct core *core, uint
     struct sessions *sessions = context;
     struct access_answer answer = {.verdict = ACCESS_OK};
     struct access_request request;
+    struct access_certificate certificate;
     if (sessions->options.access == NULL) {
         return CORE_GRANTED;
     }
     struct session_client *entry = &sessions->clients[conn];
     if (asked != NULL) {
         request = (struct access_request){.head = asked->head, .head_bytes = asked->head_bytes};
+        if (asked->tls != NULL && asked->tls->has_certificate) {
+            certificate = session_access_certificate(asked->tls);
+            request.certificate = &certificate;
+        }
         answer = session_access_meet(sessions, core, conn, now_ns, asked, &request);
     } else {
         assert_always(entry->kept != NULL);
-        request = (struct access_request){entry->kept->head, entry->kept->head_bytes};
+        request = (struct access_request){.head = entry->kept->head,
+                                          .head_bytes = entry->kept->head_bytes};
         answer = access_may_ask(sessions->options.access, &entry->client, &request);
     }
     if (answer.verdict == ACCESS_OK) {
@@ -233,7 +250,10 @@ enum core_grant session_access_on_request(void *context, struct core *core, uint
         session_access_audit(sessions, core, conn, now_ns, &request, &answer,
                              refusal_out->status_line);
     } else if (entry->grant.scope != NULL) {
-        session_client_audit(sessions, core, conn, now_ns, "GRANTED", "as %s", entry->grant.name);
+        const char *name = access_grant_certificate(&entry->grant);
+        session_client_audit(sessions, core, conn, now_ns, "GRANTED", "as %s%s", entry->grant.name,
+                             name == NULL ? "" : ", by a certificate");
+        session_visit_certificate(sessions, conn, name);
     }
     access_forget_kept(&sessions->desk, &entry->kept);
     return answer.verdict == ACCESS_OK ? CORE_GRANTED : CORE_REFUSED;
@@ -496,9 +516,11 @@ void session_access_on_tick(void *context, struct core *core, uint32_t conn, uin
     struct session_client *entry = &sessions->clients[conn];
     if (now_ns >= entry->ends_ns) {
         bool is_late = entry->awaits_token;
+        bool is_token = access_grant_certificate(&entry->grant) == NULL;
         session_client_audit(sessions, core, conn, now_ns, "FAILED", "authentication failed: %s",
-                             is_late ? "no token within 5 s (close 4001)"
-                                     : "token expired (close 4101)");
+                             is_late    ? "no token within 5 s (close 4001)"
+                             : is_token ? "token expired (close 4101)"
+                                        : "certificate expired (close 4101)");
         session_access_end_conn(sessions, core, conn, is_late ? ACCESS_BAD_TOKEN : ACCESS_EXPIRED);
     } else if (!entry->awaits_token && !entry->was_warned &&
                now_ns + SESSION_WARN_NS >= entry->ends_ns) {

@@ -85,6 +85,7 @@ static void session_policy_judge_token(struct sessions *sessions, struct core *c
 {
     struct session_client *entry = &sessions->clients[conn];
     char name[TOKEN_NAME_BYTES_MAX + 1];
+    bool is_token = access_grant_certificate(&entry->grant) == NULL;
     memcpy(name, entry->grant.name, sizeof name);
     switch (access_judge(sessions->options.access, &entry->grant)) {
     case ACCESS_KEPT:
@@ -99,8 +100,8 @@ static void session_policy_judge_token(struct sessions *sessions, struct core *c
     case ACCESS_REVOKED:
         memcpy(entry->grant.name, name, sizeof name);
         session_client_audit(sessions, core, conn, now_ns, "FAILED",
-                             "authentication failed: the token of %s was revoked (close 4001)",
-                             name);
+                             "authentication failed: the %s of %s was revoked (close 4001)",
+                             is_token ? "token" : "certificate", name);
         session_policy_close(sessions, core, conn, 4001, "auth;cause=revoked");
         break;
     case ACCESS_MISSING:

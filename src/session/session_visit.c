@@ -5,6 +5,8 @@
 #include <stdlib.h>
 
 #include "ring/core/core_conn.h"
+#include "ring/tls_service.h"
+#include "src/access/certificate_name.h"
 #include "src/base/access_log.h"
 #include "src/base/log.h"
 #include "src/market/encoders.h"
@@ -14,6 +16,9 @@
 struct session_visit {
     struct peer peer; /* when has_peer */
     bool has_peer;
+    const char *tls, *cipher; /* NULL: none */
+    char server_name[ACCESS_LOG_NAME_BYTES_MAX];
+    char certificate[ACCESS_LOG_NAME_BYTES_MAX];
     char request[ACCESS_LOG_REQUEST_BYTES_MAX];
 };
 
@@ -30,6 +35,25 @@ void session_visit_destroy(struct sessions *sessions)
     free(sessions->visits);
 }
 
+static void session_visit_keep_tls(struct session_visit *visit, struct core *core, uint32_t conn)
+{
+    struct core_conn_tls tls;
+    if (core_conn_tls(core, conn, &tls)) {
+        visit->tls = tls.version;
+        visit->cipher = tls.cipher;
+        certificate_name_cut(visit->server_name, sizeof visit->server_name,
+                             tls.peer == NULL ? "" : tls.peer->server_name);
+    }
+}
+
+void session_visit_certificate(struct sessions *sessions, uint32_t conn, const char *name)
+{
+    if (sessions->visits != NULL && name != NULL) {
+        struct session_visit *visit = &sessions->visits[conn];
+        certificate_name_cut(visit->certificate, sizeof visit->certificate, name);
+    }
+}
+
 void session_visit_on_head(void *context, struct core *core, uint32_t conn, const uint8_t *head,
                            size_t head_bytes)
 {
@@ -39,6 +63,7 @@ void session_visit_on_head(void *context, struct core *core, uint32_t conn, cons
         assert_debug(!visit->has_peer);
         visit->peer = session_client_peer(core, conn);
         visit->has_peer = true;
+        session_visit_keep_tls(visit, core, conn);
         access_log_keep_request(visit->request, head, head_bytes);
     }
 }
@@ -59,6 +84,21 @@ static void session_visit_address(const struct sessions *sessions, struct core *
     }
 }
 
+/* What a line about a refusal and one about a connection have in common. */
+static struct access_log_entry session_visit_entry(const struct session_visit *visit,
+                                                   const char *address)
+{
+    return (struct access_log_entry){
+        .remote_addr = address,
+        .request = visit->request,
+        .tls = visit->tls,
+        .cipher = visit->cipher,
+        .server_name = visit->server_name,
+        .certificate = visit->certificate,
+        .wall_ns = session_wall_ns(),
+    };
+}
+
 void session_visit_on_answer(void *context, struct core *core, uint32_t conn, int status,
                              size_t bytes)
 {
@@ -68,14 +108,10 @@ void session_visit_on_answer(void *context, struct core *core, uint32_t conn, in
         return;
     }
     session_visit_address(sessions, core, conn, address);
-    struct access_log_entry entry = {
-        .remote_addr = address,
-        .request = sessions->visits[conn].request,
-        .status = status,
-        .bytes = (int64_t)bytes,
-        .open_ns = ACCESS_LOG_UNKNOWN,
-        .wall_ns = session_wall_ns(),
-    };
+    struct access_log_entry entry = session_visit_entry(&sessions->visits[conn], address);
+    entry.status = status;
+    entry.bytes = (int64_t)bytes;
+    entry.open_ns = ACCESS_LOG_UNKNOWN;
     access_log_post(1 + core_index(core), &entry);
 }
 
@@ -92,25 +128,26 @@ void session_visit_on_close(struct sessions *sessions, struct core *core, uint32
     session_visit_address(sessions, core, conn, address);
     bool is_known = core_conn_sent(core, conn, &sent);
     bool is_sbe = core_conn_encoding(core, conn) == CORE_ENCODING_SBE;
-    struct access_log_entry entry = {
-        .remote_addr = address,
-        .user = fields.name,
-        .request = sessions->visits[conn].request,
-        .session = id,
-        .encoding = is_sbe ? ENCODERS_SBE : ENCODERS_JSON,
-        .status = 101,
-        .close_code = end->close_code,
-        .bytes = is_known ? (int64_t)sent.bytes : ACCESS_LOG_UNKNOWN,
-        .open_ns = (int64_t)end->open_ns,
-        .wall_ns = session_wall_ns(),
-    };
+    struct access_log_entry entry = session_visit_entry(&sessions->visits[conn], address);
+    entry.user = fields.name;
+    entry.session = id;
+    entry.encoding = is_sbe ? ENCODERS_SBE : ENCODERS_JSON;
+    entry.status = 101;
+    entry.close_code = end->close_code;
+    entry.bytes = is_known ? (int64_t)sent.bytes : ACCESS_LOG_UNKNOWN;
+    entry.open_ns = (int64_t)end->open_ns;
     access_log_post(1 + core_index(core), &entry);
 }
 
 void session_visit_on_leave(struct sessions *sessions, uint32_t conn)
 {
     if (sessions->visits != NULL) {
-        sessions->visits[conn].has_peer = false;
-        sessions->visits[conn].request[0] = '\0';
+        struct session_visit *visit = &sessions->visits[conn];
+        visit->has_peer = false;
+        visit->tls = NULL;
+        visit->cipher = NULL;
+        visit->server_name[0] = '\0';
+        visit->certificate[0] = '\0';
+        visit->request[0] = '\0';
     }
 }

@@ -21,6 +21,8 @@ void session_visit_on_answer(void *context, struct core *core, uint32_t conn, in
                              size_t bytes);
 void session_visit_on_close(struct sessions *sessions, struct core *core, uint32_t conn,
                             const struct core_conn_end *end);
+/* Its client was let in by a certificate of this name; NULL: by a token. */
+void session_visit_certificate(struct sessions *sessions, uint32_t conn, const char *name);
 void session_visit_on_leave(struct sessions *sessions, uint32_t conn);
 
 #endif

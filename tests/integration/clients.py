@@ -181,9 +181,10 @@ class Tracker:
 
 class RawClient:
     """A blocking client. address: a port, or the path of a Unix socket. first: what it sends before all
-    else, TLS included."""
+    else, TLS included. tls: the context with which it speaks TLS; session: one that it resumes."""
 
-    def __init__(self, address, path="/", upgrade=True, receive_buffer=None, timeout=10, extra="", first=b""):
+    def __init__(self, address, path="/", upgrade=True, receive_buffer=None, timeout=10, extra="", first=b"",
+                 tls=None, session=None):
         if isinstance(address, int):
             self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             target = ("127.0.0.1", address)
@@ -198,9 +199,10 @@ class RawClient:
         if isinstance(address, int):
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.send(first)
-        if address in tls_ports:
-            self.socket = tls_files.client_context().wrap_socket(self.socket,
-                                                                 server_hostname="127.0.0.1")
+        if tls is None and address in tls_ports:
+            tls = tls_files.client_context()
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost", session=session)
         self.parser = FrameParser()
         self.frames = collections.deque()
         self.head = None

@@ -221,7 +221,7 @@ FIGURES = (
     ("BOOK_LEVELS_MAX", 1, "limits.md", "that the server keeps of a book | {} |"),
     ("DECIMAL_PLACES_MAX", 1, "limits.md", "| digits after the point | {} |"),
     ("SESSION_HEARTBEAT_CHANNELS_MAX", 1, "limits.md", "| channels named in one HEARTBEAT | {} |"),
-    ("SECURING_NS", SECOND, "limits.md", "| time for a TLS handshake, before the request | {} s |"),
+    ("LINK_SECURING_NS", SECOND, "limits.md", "| time for a TLS handshake, before the request | {} s |"),
     ("SECURING_BYTES_MAX", 1024, "limits.md", "| bytes that a client sends in a TLS handshake | {} KiB |"),
     ("TLS_HANDSHAKES_MAX", 1, "limits.md", "| TLS handshakes of a core at one time | {} |"),
     ("TLS_CERTIFICATE_BYTES_MAX", 1, "limits.md", "| bytes of a TLS client's certificates | {} |"),

@@ -20,6 +20,7 @@
 #include "tools/insight/stat_sample.h"
 #include "tools/insight/stat_screen.h"
 #include "tools/insight/stat_table.h"
+#include "tools/insight/stat_tls.h"
 
 #define PROGRAM "ringcast stat"
 #define LOOK_NS (100 * NS_PER_MS) /* between looks whether the server lives */
@@ -101,6 +102,11 @@ static bool stat_command_has_last_line(const struct stat_command *command)
     return stat_command_core_lines(command) != 1;
 }
 
+static bool stat_command_has_tls(const struct stat_command *command)
+{
+    return stat_tls_is_used(&command->samples[command->newest], stat_command_core(command));
+}
+
 static void stat_command_print_lines(const struct stat_command *command, FILE *out)
 {
     for (uint32_t core = 0; core < stat_command_core_lines(command); core++) {
@@ -109,13 +115,18 @@ static void stat_command_print_lines(const struct stat_command *command, FILE *o
     if (stat_command_has_last_line(command)) {
         stat_command_print_line(command, out, stat_command_core(command));
     }
+    if (stat_command_has_tls(command)) {
+        stat_tls_print_line(out, &command->samples[command->newest],
+                            &command->samples[!command->newest], stat_command_core(command));
+    }
 }
 
 static void stat_command_print_table(struct stat_command *command)
 {
     uint32_t rows = stat_screen_rows();
     uint32_t room = rows > HEADER_LINES + 1 ? rows - HEADER_LINES - 1 : LINES_BETWEEN_HEADERS;
-    uint32_t count = stat_command_core_lines(command) + stat_command_has_last_line(command);
+    uint32_t count = stat_command_core_lines(command) + stat_command_has_last_line(command) +
+                     stat_command_has_tls(command);
     if (command->line_count == 0 || command->line_count + count > room) {
         stat_table_print_header(stdout);
         command->line_count = 0;

@@ -136,6 +136,7 @@ const threaded_tests = [_][]const u8{
     "staleness",
     "symbols",
     "tls_threads",
+    "tls_tickets",
 };
 /// One core with a little protocol of its own, and the whole system.
 const simulations = [_]Simulation{

@@ -71,6 +71,7 @@ class Gate:
 
 
 CPU = "core_ns_per_frame_all"
+PROCESS = "used_ns_per_frame_all"
 BEFORE = "the option --before DIR (programs of the commit before)"
 GATES = {
     "fanout": (
@@ -114,14 +115,14 @@ GATES = {
     "idle20": (Gate("core_share", "share of a core, 10 000 silent clients with 20 symbols each", 0.03),),
     "reload": (Gate("turn_cpu_seconds", "seconds of CPU in a whole turn, reload under 10 000 clients", 0.001),),
     "tls": (
-        Gate("to_plain_256", "core CPU per frame of 256 B by wss, of that of plain", 1.35,
-             rounds=("wss 256", "plain 256", CPU)),
-        Gate("to_plain_4096", "core CPU per frame of 4 KiB by wss, of that of plain", 1.7,
-             rounds=("wss 4096", "plain 4096", CPU)),
-        Gate("to_ssl_write_256", "core CPU per frame of 256 B by wss, of that of SSL_write in a loop", 0.6,
-             rounds=("wss 256", "ssl 256", CPU)),
-        Gate("to_nginx_256", "core CPU per frame of 256 B by wss, of that with nginx in front", 0.25,
-             rounds=("few wss 256", "few nginx 256", CPU), needs="nginx")),
+        Gate("to_plain_256", "process CPU per frame of 256 B by wss, of that of plain", 1.35,
+             rounds=("wss 256", "plain 256", PROCESS)),
+        Gate("to_plain_4096", "process CPU per frame of 4 KiB by wss, of that of plain", 1.7,
+             rounds=("wss 4096", "plain 4096", PROCESS)),
+        Gate("to_ssl_write_256", "process CPU per frame of 256 B by wss, of that of SSL_write in a loop", 0.6,
+             rounds=("wss 256", "ssl 256", PROCESS)),
+        Gate("to_nginx_256", "process CPU per frame of 256 B by wss, of that of nginx in front", 0.25,
+             rounds=("few wss 256", "few nginx 256", PROCESS), needs="nginx")),
     "tls_memory": (Gate("bytes_over_plain", "bytes of user memory per idle connection of wss, over a plain one", 400),),
     "tls_handshakes": (
         Gate("handshakes_per_second", "TLS handshakes a second of one thread's CPU time", 2800, None, True),

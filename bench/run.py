@@ -413,12 +413,7 @@ def cores(setup):
         arguments = ["--cores", variant, *room(connections)]
         with Server(setup, "ringcast", arguments, spec=spec(rate=100), cpus=both) as server:
             report = server.load("-c", connections, "-t", 2, *INTENDED, cpus=both)
-        used_ns = report["server"]["user_ns"] + report["server"]["system_ns"]
-        # ksoftirqd is counted from the first connect to the end; the share of the window is its.
-        share = report["seconds"] / (report["seconds"] + report["connect_seconds"] + setup.warmup)
-        used_ns += report["ksoftirqd_ns"] * share
-        report["used_ns_per_frame"] = used_ns / (report["frames_per_second"] * report["seconds"])
-        return report
+        return {**report, "used_ns_per_frame": harness.process_ns_per_frame(setup, report)}
 
     reports = interleave(setup, ["1", "2"], measure)
     cost = ratio(reports, "2", "1", "used_ns_per_frame")
@@ -891,7 +886,8 @@ def flood(setup):
 
 
 def tls(setup):
-    """nginx takes five times the CPU, and so has fewer clients; ringcast is measured beside it with as many."""
+    """nginx takes five times the CPU, and so has fewer clients; ringcast is measured beside it with as many. What
+    is compared is the CPU time of one process: nginx's without that of the ringcast behind it."""
     many, few = (100, 50) if setup.small else (1000, 500)
     kinds = {"plain": ("ringcast", many, 100), "wss": ("wss", many, 100), "ssl": ("ssl", many, 100)}
     if harness.nginx():
@@ -901,16 +897,20 @@ def tls(setup):
         def measure(variant):
             kind, connections, rate = kinds[variant]
             with start(setup, kind, spec(rate=rate if pad == 256 else rate // 2, pad=pad), connections) as server:
-                return server.load("-c", connections, *INTENDED)
+                report = server.load("-c", connections, *INTENDED)
+            return {**report, "used_ns_per_frame": harness.process_ns_per_frame(setup, report)}
         print(f"{pad} bytes:")
         reports = interleave(setup, list(kinds), measure)
-        variants |= {f"{name} {pad}": one for name, one in summaries(reports).items()}
+        for name, one in summaries(reports).items():
+            each = [report["used_ns_per_frame"] for report in reports[name]]
+            variants[f"{name} {pad}"] = {**one, "used_ns_per_frame_all": each}
+            print(f"  {name:10} {statistics.median(each):8,.0f} ns of its process per frame")
         valid &= are_valid(reports, *kinds)
         for name, of, base in (("to_plain", "wss", "plain"), ("to_ssl_write", "wss", "ssl"),
                                ("to_nginx", "few wss", "few nginx")):
             if base in reports:
-                figures[f"{name}_{pad}"] = harness.cost_ratio(reports, of, base)
-                print(f"  CPU per frame of wss is {figures[f'{name}_{pad}']:.3f} of that of {base}")
+                figures[f"{name}_{pad}"] = ratio(reports, of, base, "used_ns_per_frame")
+                print(f"  {of} needs {figures[f'{name}_{pad}']:.3f} of {base}")
     return judge("tls", setup, {**figures, "variants": variants}, valid)
 
 

@@ -133,7 +133,7 @@ struct notice {
 
 /* What fan knows of a link. */
 struct link_view {
-    uint32_t waiting_bytes; /* in its own chain; fan adds what its notices will take */
+    uint32_t waiting_bytes; /* of its own; fan adds what its notices will take */
     uint32_t lend_bytes;    /* With this many due, its own bytes go first and alone. */
 };
 

@@ -40,7 +40,6 @@
 #define SERVER_OWN_FDS 13
 #define SERVER_ADMIN_FDS 3  /* of libmicrohttpd, for each further socket of the admin server */
 #define SERVER_RECORD_FDS 2 /* a file of the recording, and the directory while it is listed */
-#define SERVER_TLS_FDS 2    /* of each thread that does handshakes: a ring, and what wakes it */
 #define SERVER_ERROR_BYTES_MAX 512
 #define SERVER_PATH_ERROR_BYTES_MAX 4608 /* a path may have 4095 */
 
@@ -297,13 +296,12 @@ int server_open_sockets(struct server *server)
 static int server_share_descriptors(struct server *server)
 {
     const struct sockets *sockets = &server->sockets;
-    uint64_t own_count =
-        SERVER_OWN_FDS + (server->record != NULL ? SERVER_RECORD_FDS : 0) +
-        SERVER_ADMIN_FDS * (sockets_admin_count(&server->sockets) - 1) +
-        (2 + sockets->clients.address_count + sockets->tls.address_count) *
-            (uint64_t)server->options.core_count +
-        (server->tls == NULL ? 0 : SERVER_TLS_FDS * (uint64_t)server->options.tls.thread_count) +
-        server_feed_fds(server, server->fds_max);
+    uint64_t own_count = SERVER_OWN_FDS + (server->record != NULL ? SERVER_RECORD_FDS : 0) +
+                         SERVER_ADMIN_FDS * (sockets_admin_count(&server->sockets) - 1) +
+                         (2 + sockets->clients.address_count + sockets->tls.address_count) *
+                             (uint64_t)server->options.core_count +
+                         (server->tls == NULL ? 0 : (uint64_t)server->options.tls.thread_count) +
+                         server_feed_fds(server, server->fds_max);
     return descriptors_share(server->fds_max, own_count, server->options.connections_max,
                              &server->descriptors);
 }

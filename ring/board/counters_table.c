@@ -187,7 +187,7 @@ static const struct counters_row counters_table[] = {
     CORE(tls_left, COUNTER, COUNT, "tls_handshake_failures_total", "reason=\"left\"", NULL,
          "TLS handshakes whose client left in the middle."),
     CORE(tls_late, COUNTER, COUNT, "tls_handshake_failures_total", "reason=\"timeout\"", NULL,
-         "TLS handshakes that did not finish within 10 s."),
+         "TLS handshakes that did not finish within 10 s, or within 2 s while others waited."),
     CORE(tls_internal, COUNTER, COUNT, "tls_handshake_failures_total", "reason=\"internal\"", NULL,
          "TLS handshakes that failed for want of memory, or by a fault of libcrypto."),
     CORE(tls_handshake, HISTOGRAM, NS, "tls_handshake_seconds", NULL, NULL,

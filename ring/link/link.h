@@ -115,12 +115,15 @@ static_assert(sizeof(struct link) == CACHE_LINE_BYTES, "counted per connection")
 
 /* What few links need; by index, and touched when it is first used. */
 struct link_backlog {
-    /* With link->is_tls and is_proxied: what came before the TLS handshake, until the request. */
-    struct proxy_header proxied;
     /* While link->awaits_answer: what is left of its request. */
-    struct list_link answer_link;
-    char key[HANDSHAKE_KEY_BYTES];
-    const struct handshake_protocol *protocol;
+    struct list_link answer_link; /* Before it is keyed: while it waits for a job. */
+    union {
+        struct {
+            char key[HANDSHAKE_KEY_BYTES];
+            const struct handshake_protocol *protocol;
+        };
+        struct proxy_header proxied; /* With is_tls and is_proxied: until there is a request. */
+    };
     uint32_t protocol_mask;
     struct ws_deflate_terms deflate;
     struct out_chain unread; /* While link->has_unread: received, and not read yet. */

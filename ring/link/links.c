@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "codec/base/bytes.h"
@@ -213,9 +214,14 @@ void links_close(struct links *links)
 {
     engine_close(&links->engine);
     for (uint32_t i = 0; i < links->options.link_count; i++) {
-        if (links->links[i].stage != LINK_FREE) {
-            close(links->links[i].fd);
+        struct link *link = links_at(links, i);
+        if (link->stage == LINK_FREE) {
+            continue;
         }
+        if (link->is_tls) {
+            free(links_tls(links, link)->peer);
+        }
+        close(link->fd);
     }
     links_close_tls(links);
     out_pool_deinit(&links->out_pool);

@@ -235,10 +235,13 @@ static bool opening_meets_tls(struct links *links, struct link *link, const uint
 static bool opening_find_source(const struct links *links, const struct link *link,
                                 const struct link_request *read, struct core_source *source_out)
 {
+    if (!link->is_proxied) {
+        return false; /* Its backlog stays untouched. */
+    }
     const struct proxy_header *proxy =
         link->is_tls ? &links_backlog(links, link)->proxied : &read->proxy;
     *source_out = (struct core_source){.address = proxy->source, .port = proxy->source_port};
-    return link->is_proxied && proxy->has_source;
+    return proxy->has_source;
 }
 
 /* Whether the request was for the document, and is answered. */

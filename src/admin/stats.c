@@ -66,8 +66,8 @@ static json_t *stats_tls(const struct counters *counters)
                   "certificate", STATS_SUM(counters, tls_certificate), "alert",
                   STATS_SUM(counters, tls_alert), "left", STATS_SUM(counters, tls_left), "timeout",
                   STATS_SUM(counters, tls_late), "internal", STATS_SUM(counters, tls_internal));
-    return json_pack("{s:{s:o, s:o}, s:o, s:o, s:o, s:o, s:o}", "connections", "1.2",
-                     STATS_SUM(counters, tls_12), "1.3", STATS_SUM(counters, tls_13),
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "connections_1_2",
+                     STATS_SUM(counters, tls_12), "connections_1_3", STATS_SUM(counters, tls_13),
                      "handshakes_running", STATS_SUM(counters, tls_running), "handshakes_waiting",
                      STATS_SUM(counters, tls_waiting), "handshakes_full",
                      STATS_SUM(counters, tls_full), "handshakes_resumed",

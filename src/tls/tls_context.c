@@ -97,7 +97,7 @@ static int tls_context_on_alpn(SSL *ssl, const uint8_t **protocol_out, uint8_t *
 /* OpenSSL has chosen the certificate by now. */
 static int tls_context_on_staple(SSL *ssl, void *argument)
 {
-    const struct tls_context *context = argument;
+    struct tls_context *context = argument;
     const X509 *leaf = SSL_get_certificate(ssl);
     for (uint32_t i = 0; i < context->certificate_count; i++) {
         if (context->certificates[i].leaf == leaf) {

@@ -13,8 +13,6 @@
 
 #define TLS_OCSP_OPTION "tls-certificate"
 
-static _Atomic uint64_t tls_ocsp_left_out_count;
-
 /* NULL: the response says nothing about the certificate. */
 static OCSP_SINGLERESP *tls_ocsp_find(OCSP_BASICRESP *basic, X509 *leaf)
 {
@@ -94,13 +92,13 @@ void tls_ocsp_free(struct tls_ocsp *ocsp)
     *ocsp = (struct tls_ocsp){0};
 }
 
-int tls_ocsp_staple(const struct tls_ocsp *ocsp, SSL *ssl, int64_t now_s)
+int tls_ocsp_staple(struct tls_ocsp *ocsp, SSL *ssl, int64_t now_s)
 {
     if (ocsp->file == NULL) {
         return SSL_TLSEXT_ERR_NOACK;
     }
     if (now_s >= ocsp->until_s) {
-        atomic_fetch_add_explicit(&tls_ocsp_left_out_count, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&ocsp->left_out, 1, memory_order_relaxed);
         return SSL_TLSEXT_ERR_NOACK;
     }
     uint8_t *copy = OPENSSL_memdup(ocsp->response, ocsp->bytes);
@@ -110,9 +108,4 @@ int tls_ocsp_staple(const struct tls_ocsp *ocsp, SSL *ssl, int64_t now_s)
     assert_always(ocsp->bytes <= TLS_CERTIFICATE_BYTES_MAX);
     SSL_set_tlsext_status_ocsp_resp(ssl, copy, (int)ocsp->bytes); /* The handshake frees it. */
     return SSL_TLSEXT_ERR_OK;
-}
-
-uint64_t tls_ocsp_left_out(void)
-{
-    return atomic_load_explicit(&tls_ocsp_left_out_count, memory_order_relaxed);
 }

@@ -21,7 +21,8 @@ struct tls_ocsp {
     uint8_t *response;
     size_t bytes;
     bool is_revoked;
-    int64_t until_s; /* of the Unix clock; INT64_MAX: it names no end */
+    int64_t until_s;           /* of the Unix clock; INT64_MAX: it names no end */
+    _Atomic uint64_t left_out; /* handshakes that went without it, because it had ended */
 };
 
 /* The response must be about this certificate. Its signature is checked by the clients. */
@@ -29,10 +30,8 @@ int tls_ocsp_load(struct tls_ocsp *ocsp_out, const char *path, X509 *leaf,
                   char error_out[TLS_ERROR_BYTES_MAX]);
 void tls_ocsp_free(struct tls_ocsp *ocsp);
 
-/* Gives the response to a handshake whose client asked for one: an SSL_TLSEXT_ERR_. */
-int tls_ocsp_staple(const struct tls_ocsp *ocsp, SSL *ssl, int64_t now_s);
-
-/* How often a response was left out, because it had ended, since the program began. */
-uint64_t tls_ocsp_left_out(void);
+/* On any thread: gives the response to a handshake whose client asked for one. Returns an
+ * SSL_TLSEXT_ERR_. */
+int tls_ocsp_staple(struct tls_ocsp *ocsp, SSL *ssl, int64_t now_s);
 
 #endif

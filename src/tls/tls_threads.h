@@ -4,7 +4,8 @@
  * A connection's handshake stays on one thread. Each pair of a core and a thread has two queues
  * with one writer and one reader, so that no lock is needed.
  *
- * Owner    server: opened before the cores, closed after they have ended.
+ * Owner    server: opened before the cores run, closed after they have ended. A core is destroyed
+ *          after that: its jobs are in its memory.
  * Threads  open, swap, close: main's. The service's functions: a core's, each for itself.
  * Memory   Queues for all jobs; an SSL object for each handshake that has begun (about 53 KiB).
  * Errors   0 or a negative errno.

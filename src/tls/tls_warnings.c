@@ -1,6 +1,8 @@
 #include "src/tls/tls_warnings.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdatomic.h>
 #include <time.h>
 
 #include "codec/base/check.h"
@@ -36,8 +38,10 @@ static void tls_warnings_of_ocsp(struct tls_warnings *warnings, const struct tls
 {
     if (tls_warnings_take(warnings, ocsp->file != NULL && ocsp->until_s <= warnings->now_s)) {
         tls_error_write(warnings->text_out, -EINVAL, "tls-certificate", ocsp->file,
-                        "this OCSP response ended on %s, and is not sent; ask for a new one",
-                        tls_warnings_date(ocsp->until_s).text);
+                        "this OCSP response ended on %s, and was left out of %" PRIu64
+                        " handshakes; ask for a new one",
+                        tls_warnings_date(ocsp->until_s).text,
+                        atomic_load_explicit(&ocsp->left_out, memory_order_relaxed));
     }
     if (tls_warnings_take(warnings, ocsp->file != NULL && ocsp->is_revoked)) {
         tls_error_write(warnings->text_out, -EINVAL, "tls-certificate", ocsp->file,

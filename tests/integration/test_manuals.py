@@ -87,7 +87,7 @@ class Server(unittest.TestCase):
             if topic == "all":
                 self.assertEqual(options, all_options)
             elif options:
-                title = topic.capitalize()
+                title = topic.upper() if topic == "tls" else topic.capitalize()
                 part = re.search(rf"^### {title}\n((?:(?!^##)[^\n]*\n)*)", page, re.M).group(1)
                 self.assertEqual(re.findall(r"^\| `--([a-z-]+)", part, re.M), options)
                 part = re.search(rf"^\.Ss {title}\n((?:(?!^\.S[sh])[^\n]*\n)*)", manual, re.M).group(1)

@@ -9,11 +9,12 @@ import signal
 import socket
 import ssl
 import tempfile
+import threading
 import unittest
 
 import tls_files
 from clients import HealthyClient
-from server import Server, as_ordinary_user, clean_environment, in_full, program, run
+from server import Server, as_ordinary_user, clean_environment, in_full, program, run, wait_until
 
 PORTS = ("--host", "127.0.0.1", "--port", "0", "--admin-port", "0", "--tls-port", "0")
 WATCHED = "files of TLS have changed"
@@ -208,6 +209,61 @@ class Reload(TlsCase):
             self.install(renewed)  # Other files with the same content.
             self.assertEqual(self.reload(server)["applied"], [])
             healthy.check(self)
+
+    def test_a_handshake_that_has_begun_goes_on(self):
+        """S118: with the certificate that it began with."""
+        with self.server() as server:
+            first, renewed = self.shown(server), tls_files.authority().issue("localhost", tls_files.LOCAL, ends=60)
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            client = tls_files.client_context().wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+            with socket.create_connection(("127.0.0.1", server.tls_port), 10) as connection:
+                while True:
+                    try:
+                        client.do_handshake()
+                        break
+                    except ssl.SSLWantReadError:
+                        connection.sendall(outgoing.read())
+                        incoming.write(connection.recv(65536))
+                self.install(renewed)  # Our Finished is still to be sent.
+                self.reload(server)
+                self.assertEqual(client.getpeercert()["serialNumber"], first)
+                client.write(b"GET /none HTTP/1.1\r\nHost: x\r\n\r\n")
+                connection.sendall(outgoing.read())
+                answer = None
+                while answer is None:
+                    incoming.write(connection.recv(65536))
+                    try:
+                        answer = client.read(100)
+                    except ssl.SSLWantReadError:
+                        pass
+                self.assertTrue(answer.startswith(b"HTTP/1.1 404"), answer)
+            self.assertEqual(self.shown(server), renewed.serial)
+
+    def test_no_handshake_fails_while_certificates_are_swapped(self):
+        """S118: under load."""
+        files = [tls_files.authority().issue("localhost", tls_files.LOCAL, ends=60 + i) for i in range(2)]
+        self.install(files[0])
+        with self.server() as server:
+            seen, faults, is_over = set(), [], threading.Event()
+
+            def connect():
+                while not is_over.is_set():
+                    try:
+                        seen.add(self.shown(server))
+                    except OSError as fault:
+                        faults.append(fault)
+
+            threads = [threading.Thread(target=connect) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            for i in range(1, 13):
+                self.install(files[i % 2])
+                self.assertEqual(len(self.reload(server)["applied"]), 1)
+            self.assertTrue(wait_until(lambda: len(seen) == 2))
+            is_over.set()
+            for thread in threads:
+                thread.join()
+            self.assertEqual((faults, seen), ([], {one.serial for one in files}))
 
     def test_what_is_wrong_changes_nothing(self):
         """S46, S118: all or nothing; the words are those of the start."""

@@ -683,15 +683,8 @@ static void make_scarce(struct core *core)
     core->fan.group_seqs_bytes = PROGRESS_SEQS_BYTES_MAX - 1024 * (1 + sim_random(8));
 }
 
-/* From one start of the server to its end. */
-static void run_life(uint64_t seed, uint32_t life)
+static void create_logs(uint64_t seed)
 {
-    char error[512];
-    static _Atomic uint32_t conn_count;
-    static _Atomic uint32_t place_count;
-    atomic_store(&conn_count, 0);
-    atomic_store(&place_count, 0);
-    world.epoch = life + 1;
     struct frame_log_options log_options = {
         .capacity_bytes = 1 * MIB,
         .frame_bytes_max = FRAME_BYTES_MAX,
@@ -704,6 +697,18 @@ static void run_life(uint64_t seed, uint32_t life)
     }
     atomic_store(&world.encodings[0].run, 1);
     world.encodings[1].takes_json = seed % 3 == 0;
+}
+
+/* From one start of the server to its end. */
+static void run_life(uint64_t seed, uint32_t life)
+{
+    char error[512];
+    static _Atomic uint32_t conn_count;
+    static _Atomic uint32_t place_count;
+    atomic_store(&conn_count, 0);
+    atomic_store(&place_count, 0);
+    world.epoch = life + 1;
+    create_logs(seed);
     sim_open(seed + life * UINT64_C(1000000007), SOCKETS + (world.floods ? FLOOD_CLIENTS : 0),
              world_step, NULL);
     flood_begin();

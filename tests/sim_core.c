@@ -844,6 +844,7 @@ static bool run_seed(uint64_t seed)
     MARK(sim_tls_marks.updates, "TLS keys changed by the server")                                  \
     MARK(sim_tls_marks.notified, "close_notifys")                                                  \
     MARK(sim_tls_marks.spoilt, "TLS records spoilt")                                               \
+    MARK(sim_tls_marks.alerts, "fatal TLS alerts")                                                 \
     MARK(world.flooded, "clients of a flood served")                                               \
     MARK(world.waiting_max, "clients that waited for a TLS handshake")                             \
     MARK(world.flushed, "frames whose flush was counted as foreseen")                              \

@@ -285,7 +285,9 @@ static void opening_start_streaming(struct links *links, struct link *link,
     link->ping = stamp_in(links->now_ns, links->options.heartbeat_interval_ns);
     link->tick = stamp_in(links->now_ns, LINK_TICK_NS);
     counter_add(&links->counters->conns_streaming, 1);
-    links_arm(links, link, LINK_TICK_NS);
+    if (link->flow != LINK_STUCK) { /* as above */
+        links_arm(links, link, LINK_TICK_NS);
+    }
     input_begin_slice(links, links->turn_spent < INPUT_READ_UNITS ? INPUT_FIRST_SLICE_UNITS : 0);
     links->options.asks->on_open(links->options.core, links_index(links, link));
     input_end_slice(links);

@@ -140,7 +140,7 @@ const threaded_tests = [_][]const u8{
 };
 /// One core with a little protocol of its own, and the whole system.
 const simulations = [_]Simulation{
-    .{ .name = "sim_core", .sources = &.{ "tests/sim_clients.c", "tests/sim_core.c", "tests/sim_engine.c", "tests/sim_tls.c" } },
+    .{ .name = "sim_core", .sources = &.{ "tests/sim_clients.c", "tests/sim_core.c", "tests/sim_engine.c", "tests/sim_flood.c", "tests/sim_tls.c" } },
     .{ .name = "sim_system", .sources = &system_sources },
 };
 /// The system with one planted bug after the other.

@@ -121,7 +121,7 @@ GATES = {
              rounds=("wss 4096", "plain 4096", PROCESS)),
         Gate("to_ssl_write_256", "process CPU per frame of 256 B by wss, of that of SSL_write in a loop", 0.6,
              rounds=("wss 256", "ssl 256", PROCESS)),
-        Gate("to_nginx_256", "process CPU per frame of 256 B by wss, of that of nginx in front", 0.25,
+        Gate("to_nginx_256", "process CPU per frame of 256 B by wss, of that with nginx in front", 0.25,
              rounds=("few wss 256", "few nginx 256", PROCESS), needs="nginx")),
     "tls_memory": (Gate("bytes_over_plain", "bytes of user memory per idle connection of wss, over a plain one", 400),),
     "tls_handshakes": (

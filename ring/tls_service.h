@@ -8,8 +8,8 @@
  * Owner    src, before the first core starts until all cores have ended.
  * Threads  submit, next_result, has_result: the job's core. A job belongs to its core, except from
  *          submit until next_result returns it.
- * Memory   A core has TLS_HANDSHAKES_MAX jobs. Keys and secrets in a job are wiped by who has
- *          copied them: the core.
+ * Memory   A core has TLS_HANDSHAKES_MAX jobs, until after the service has ended. Keys and secrets
+ *          in a job are wiped by who has copied them: the core.
  * Units    In the names.
  */
 #ifndef RINGCAST_RING_TLS_SERVICE_H
@@ -81,7 +81,7 @@ struct tls_job {
     uint8_t rest[TLS_JOB_IN_BYTES];
     struct tls_keys tx, rx;
     uint8_t tx_secret[TLS_SECRET_BYTES_MAX], rx_secret[TLS_SECRET_BYTES_MAX]; /* of TLS 1.3 */
-    struct tls_peer *peer; /* the core's from here on */
+    struct tls_peer *peer; /* never NULL; the core's from here on */
     /* The service's; NULL when it is not in the middle of a handshake. */
     void *handshake;
 };

@@ -573,8 +573,9 @@ int main(int argc, char **argv)
         options_print(stdout, &server.options);
         return standard_fds_flush("ringcast") ? 0 : SERVER_EXIT_FAILED;
     }
-    int error = arenas_create(server.options.core_count + server.options.tls.thread_count +
-                              MAIN_OTHER_THREADS);
+    int error =
+        arenas_create(server.options.core_count + MAIN_OTHER_THREADS +
+                      (options_has_tls(&server.options) ? server.options.tls.thread_count : 0));
     if (error == 0) {
         error = log_open((enum log_level)server.options.log_level, server.options.log_format == 1,
                          1 + server.options.core_count);

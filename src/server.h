@@ -138,9 +138,7 @@ void server_destroy(struct server *server);
  * it already. old: those before. In reload.c. */
 void server_apply(struct server *server, const struct options *old);
 
-/* A reload has read loaded, or nothing: new handshakes use it, and the log says so. In
- * server_tls.c.
- */
+/* New handshakes use what a reload has loaded, if there is TLS. In server_tls.c. */
 void server_take_tls(struct server *server, struct tls_loaded *loaded);
 
 /* Logs why a step failed and what to do about it; returns error. */

@@ -8,8 +8,9 @@
  * frames exactly as they were published, each channel in order, nothing twice, every loss told by a
  * GAP before the next frame or allowed by conflation. Who comes back goes on with the cursors that
  * it had: each frame that it missed comes once, or is within a GAP, whatever the policy. Every
- * third history has two lives: the world is made anew in between, and seqs begin again. After the
- * noise all of them must be up to date, and the core must hold nothing any more.
+ * third history has two lives: the world is made anew in between, and seqs begin again. In three of
+ * four half of the clients speak TLS; in some of these 300 others come at once. After the noise all
+ * of them must be up to date, and the core must hold nothing any more.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -225,7 +226,7 @@ static void on_turn(void *context, struct core *core, uint64_t now_ns)
     blocked_ns = life_ns == 0 ? 0 : blocked_ns;
     EXPECT(counter_get(&world.counters.blocked_ns) >= blocked_ns);
     blocked_ns = counter_get(&world.counters.blocked_ns);
-    EXPECT(blocked_ns <= life_ns * SOCKETS);
+    EXPECT(blocked_ns <= life_ns * sim.socket_count);
     check_flush();
 }
 
@@ -617,11 +618,15 @@ static void world_step(void *context, struct engine *engine, uint64_t timeout_ns
         world.client = &world.clients[i];
         client_step(&world.clients[i]);
     }
+    if (world.floods && world.fault[0] == '\0') {
+        flood_step();
+    }
     if (world.fault[0] != '\0') {
         core_stop(world.core);
     }
     /* What every client must have reached, shortly before the end. */
     if (sim.now_ns > world.began_ns + NOISE_NS + CALM_NS - NS_PER_SECOND / 2) {
+        flood_check();
         for (uint32_t i = 0; i < CLIENTS; i++) {
             const struct client *client = &world.clients[i];
             EXPECT(client->state != CLIENT_SHAKING || !world.never_encodes); /* 5 s are over. */
@@ -665,7 +670,7 @@ static void check_core_is_empty(void)
     EXPECT(core_claims_count(&world.claims, 1) == 0);
     EXPECT(atomic_load(world.core->options.conn_count) == 0);
     EXPECT(atomic_load(world.core->options.place_count) == 0);
-    for (uint32_t i = 0; i < SOCKETS; i++) {
+    for (uint32_t i = 0; i < sim.socket_count; i++) {
         EXPECT(!sim.sockets[i].accepted || sim.sockets[i].server_closed);
     }
 }
@@ -678,15 +683,8 @@ static void make_scarce(struct core *core)
     core->fan.group_seqs_bytes = PROGRESS_SEQS_BYTES_MAX - 1024 * (1 + sim_random(8));
 }
 
-/* From one start of the server to its end. */
-static void run_life(uint64_t seed, uint32_t life)
+static void create_logs(uint64_t seed)
 {
-    char error[512];
-    static _Atomic uint32_t conn_count;
-    static _Atomic uint32_t place_count;
-    atomic_store(&conn_count, 0);
-    atomic_store(&place_count, 0);
-    world.epoch = life + 1;
     struct frame_log_options log_options = {
         .capacity_bytes = 1 * MIB,
         .frame_bytes_max = FRAME_BYTES_MAX,
@@ -699,7 +697,21 @@ static void run_life(uint64_t seed, uint32_t life)
     }
     atomic_store(&world.encodings[0].run, 1);
     world.encodings[1].takes_json = seed % 3 == 0;
-    sim_open(seed + life * UINT64_C(1000000007), SOCKETS, world_step, NULL);
+}
+
+/* From one start of the server to its end. */
+static void run_life(uint64_t seed, uint32_t life)
+{
+    char error[512];
+    static _Atomic uint32_t conn_count;
+    static _Atomic uint32_t place_count;
+    atomic_store(&conn_count, 0);
+    atomic_store(&place_count, 0);
+    world.epoch = life + 1;
+    create_logs(seed);
+    sim_open(seed + life * UINT64_C(1000000007), SOCKETS + (world.floods ? FLOOD_CLIENTS : 0),
+             world_step, NULL);
+    flood_begin();
     sim.cq_entries = cq_sizes[seed % (sizeof cq_sizes / sizeof cq_sizes[0])];
     sim.delivers_first = seed % 10 < 5;
     world.began_ns = sim.now_ns;
@@ -714,7 +726,7 @@ static void run_life(uint64_t seed, uint32_t life)
     struct core_options options = {
         .site = {.protocols = protocols, .protocol_count = 2},
         .cpu = -1,
-        .conn_count_max = CLIENTS + 8,
+        .conn_count_max = CLIENTS + 8 + (world.floods ? FLOOD_CLIENTS : 0),
         .conn_count = &conn_count,
         .place_count = &place_count,
         .heartbeat_interval_ns = NS_PER_SECOND,
@@ -783,6 +795,7 @@ static bool run_seed(uint64_t seed)
     memset(&world, 0, sizeof world);
     world.has_limit = seed % 3 == 0;
     world.has_tls = seed % 4 != 0;
+    world.floods = seed % 12 == 1;
     memset(&sim_tls_marks, 0, sizeof sim_tls_marks);
     uint32_t lives = seed % 3 == 1 ? 2 : 1;
     for (uint32_t life = 0; life < lives && world.fault[0] == '\0'; life++) {
@@ -831,6 +844,9 @@ static bool run_seed(uint64_t seed)
     MARK(sim_tls_marks.updates, "TLS keys changed by the server")                                  \
     MARK(sim_tls_marks.notified, "close_notifys")                                                  \
     MARK(sim_tls_marks.spoilt, "TLS records spoilt")                                               \
+    MARK(sim_tls_marks.alerts, "fatal TLS alerts")                                                 \
+    MARK(world.flooded, "clients of a flood served")                                               \
+    MARK(world.waiting_max, "clients that waited for a TLS handshake")                             \
     MARK(world.flushed, "frames whose flush was counted as foreseen")                              \
     MARK(counter_get(&world.counters.blocked_ns), "nanoseconds that sockets were full")            \
     MARK(counter_get(&world.counters.overslept_ns), "nanoseconds overslept")

@@ -450,10 +450,15 @@ static const char *sim_tls_on_handshake(struct sim_tls *tls, const struct tls_pl
 
 static const char *sim_tls_on_alert(struct sim_tls *tls, const struct tls_plain *plain)
 {
+    static const uint8_t bad_mac[] = {TLS_ALERT_FATAL, TLS_ALERT_BAD_RECORD_MAC};
+    tls->is_notified = true;
+    if (tls->is_spoilt && plain->count == 2 && memcmp(plain->bytes, bad_mac, 2) == 0) {
+        sim_tls_marks.alerts++;
+        return NULL;
+    }
     if (plain->count != 2 || plain->bytes[1] != TLS_ALERT_CLOSE_NOTIFY) {
         return "an alert that is not close_notify";
     }
-    tls->is_notified = true;
     sim_tls_marks.notified++;
     return NULL;
 }

@@ -54,7 +54,7 @@ struct sim_tls {
 
 /* What happened, of all connections. */
 struct sim_tls_marks {
-    uint64_t finished, refused, given_up, records, tickets, updates, notified, spoilt;
+    uint64_t finished, refused, given_up, records, tickets, updates, notified, spoilt, alerts;
     uint64_t jobs_max; /* at one time */
 };
 extern struct sim_tls_marks sim_tls_marks;

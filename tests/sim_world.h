@@ -1,6 +1,7 @@
 /*
- * sim_world: what the simulation's two halves share: the world (sim_core.c: a core, and what is
- * published) and its clients (sim_clients.c), who know what they may be sent. One thread.
+ * sim_world: what the simulation's parts share: the world (sim_core.c: a core, and what is
+ * published), its clients (sim_clients.c), who know what they may be sent, and a flood of others
+ * (sim_flood.c). One thread.
  */
 #ifndef RINGCAST_TESTS_SIM_WORLD_H
 #define RINGCAST_TESTS_SIM_WORLD_H
@@ -16,8 +17,10 @@
 #define CHANNELS_AT_FIRST 12
 #define GROUPS 3 /* channel % 3; 0 and 2 are full images */
 #define CLIENTS 24
-#define ENCODINGS 2 /* The second begins and ends as clients come and go. */
-#define SOCKETS 64  /* A client may be back before its old one is closed. */
+#define ENCODINGS 2       /* The second begins and ends as clients come and go. */
+#define FLOOD_CLIENTS 300 /* that come at once */
+#define SOCKETS 64        /* A client may be back before its old one is closed. */
+#define CONNS_MAX (CLIENTS + 8 + FLOOD_CLIENTS + CORE_SPARE_CONNS)
 #define FRAME_BYTES_MAX 4096
 #define NOISE_NS NS_PER_SECOND
 #define CALM_NS (6 * NS_PER_SECOND)
@@ -94,13 +97,14 @@ struct sim_world {
     uint64_t began_ns;
     char fault[256];             /* empty: none */
     const struct client *client; /* whose bytes are looked at */
-    struct told told[CLIENTS + 8 + CORE_SPARE_CONNS];
-    char asked[CLIENTS + 8 + CORE_SPARE_CONNS][MESSAGE_MAX]; /* by conn: its newest message */
-    uint64_t ticked_ns[CLIENTS + 8 + CORE_SPARE_CONNS];      /* by conn: on_tick */
-    bool is_asked;                                           /* A message is being answered. */
-    bool has_limit;                                          /* --max-lag-ms */
-    bool has_tls;                                            /* Half of the clients speak it. */
-    bool publishes_elsewhere;                                /* while the core is inside enter() */
+    struct told told[CONNS_MAX];
+    char asked[CONNS_MAX][MESSAGE_MAX]; /* by conn: its newest message */
+    uint64_t ticked_ns[CONNS_MAX];      /* by conn: on_tick */
+    bool is_asked;                      /* A message is being answered. */
+    bool has_limit;                     /* --max-lag-ms */
+    bool has_tls;                       /* Half of the clients speak it, */
+    bool floods;                        /* and many come at once. */
+    bool publishes_elsewhere;           /* while the core is inside enter() */
     bool is_scarce; /* The core's pools are so small that clients are cut off. */
     uint32_t out_block_count;
     uint64_t seqs_bytes;
@@ -114,6 +118,7 @@ struct sim_world {
     bool second_is_small; /* A core gets on faster in its log. */
     bool drains;          /* It is drained before it is stopped. */
     uint64_t drains_at_ns;
+    uint64_t flooded, waiting_max; /* served of them, and waiting at one time */
     uint64_t replaced_bytes, later, late_count, linked_frames, linked_cuts, flushed;
 };
 
@@ -139,6 +144,11 @@ static inline bool is_full_image(uint32_t channel)
 
 /* Reads, asks, stalls, comes and goes, as chance will have it. */
 void client_step(struct client *client);
+
+/* Before a life begins; as time goes by; shortly before the end. */
+void flood_begin(void);
+void flood_step(void);
+void flood_check(void);
 
 /* Keeps the cursors with which it resumes. */
 void client_remember(struct client *client);

@@ -134,7 +134,7 @@ static void each_option_has_a_variable_of_its_own(void **state)
         bool has_none = table[i].name == NULL || table[i].kind == OPTION_ACTION;
         assert_int_equal(name[0] == '\0', has_none);
         if (has_none || option_kind(&table[i]) == OPTION_TEXT ||
-            (table[i].kind & OPTION_SECRET) != 0 || table[i].kind == OPTION_LIST) {
+            (table[i].kind & OPTION_SECRET) != 0 || option_kind(&table[i]) == OPTION_LIST) {
             continue;
         }
         /* It is read: a value that no such option has is refused, in its name. */

@@ -245,7 +245,8 @@ static void what_a_form_cannot_hold_is_a_comment(void **state)
     assert_non_null(strstr(env, "\nRINGCAST_TOKENS_FILE=/a\xff\n"));
     assert_non_null(strstr(env, "\n# RINGCAST_JWT_ISSUER: empty, or of several lines; give "));
     assert_non_null(strstr(env, "\n# RINGCAST_IP_DENY: empty, or of several lines; give "));
-    assert_non_null(strstr(env, "\n# RINGCAST_FEED: a feed has a semicolon or ends the line"));
+    assert_non_null(
+        strstr(env, "\n# RINGCAST_FEED: a text of the list has a semicolon or ends the "));
     assert_null(strstr(env, "\nRINGCAST_PORT"));
     free(config);
     free(env);

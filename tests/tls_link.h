@@ -17,7 +17,6 @@ static struct {
     struct core *core;
     struct links *links;
     uint32_t accepted_count;
-    int fd;                        /* of the next link; 0: one that does not exist */
     enum core_admission admission; /* of on_accept */
     const char *refusal;           /* of on_accept, with CORE_REFUSE */
     /* The service's: submitted, and not given back. */

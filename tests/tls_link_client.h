@@ -18,7 +18,7 @@ static inline struct link *tls_link_accept_fd(int fd, enum opening_kind kind)
 static inline struct link *tls_link_accept(void)
 {
     int fd = BENCH_NULL_FD_FIRST + (int)tls_link.accepted_count++;
-    return tls_link_accept_fd(tls_link.fd > 0 ? tls_link.fd : fd, OPENING_TLS);
+    return tls_link_accept_fd(fd, OPENING_TLS);
 }
 
 static inline void tls_link_complete(struct link *link, int result, uint32_t flags)

@@ -235,10 +235,13 @@ static bool opening_meets_tls(struct links *links, struct link *link, const uint
 static bool opening_find_source(const struct links *links, const struct link *link,
                                 const struct link_request *read, struct core_source *source_out)
 {
+    if (!link->is_proxied) {
+        return false; /* Its backlog stays untouched. */
+    }
     const struct proxy_header *proxy =
         link->is_tls ? &links_backlog(links, link)->proxied : &read->proxy;
     *source_out = (struct core_source){.address = proxy->source, .port = proxy->source_port};
-    return link->is_proxied && proxy->has_source;
+    return proxy->has_source;
 }
 
 /* Whether the request was for the document, and is answered. */
@@ -282,7 +285,9 @@ static void opening_start_streaming(struct links *links, struct link *link,
     link->ping = stamp_in(links->now_ns, links->options.heartbeat_interval_ns);
     link->tick = stamp_in(links->now_ns, LINK_TICK_NS);
     counter_add(&links->counters->conns_streaming, 1);
-    links_arm(links, link, LINK_TICK_NS);
+    if (link->flow != LINK_STUCK) { /* as above */
+        links_arm(links, link, LINK_TICK_NS);
+    }
     input_begin_slice(links, links->turn_spent < INPUT_READ_UNITS ? INPUT_FIRST_SLICE_UNITS : 0);
     links->options.asks->on_open(links->options.core, links_index(links, link));
     input_end_slice(links);

@@ -323,7 +323,7 @@ static void sender_finish(struct links *links, struct plan_batch *plans, uint32_
     }
     counter_add(&links->counters->sends, send->wire_bytes > 0);
     counter_add(&links->counters->bytes_out, send->wire_bytes);
-    link->was_woken = false;
+    link->was_woken = link->was_woken && send->wire_bytes == 0;
     if (send->out_bytes > 0 || !send->has_frames) {
         sender_on_mixed(links, link, plans, number);
     }

@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "codec/base/check.h"
 
@@ -100,13 +99,16 @@ void tls_out_notify(struct links *links, struct link *link)
 void tls_out_fail(struct links *links, struct link *link, enum tls_alert alert, const char *text)
 {
     const uint8_t message[] = {TLS_ALERT_FATAL, (uint8_t)alert};
-    const struct link_tls *tls = links_tls(links, link);
-    struct tls_out_record record;
-    if (link_is_open(link) && tls->is_keyed && tls->sealed.bytes == 0) {
-        tls_out_seal(links, link, &record, TLS_ALERT, message, sizeof message);
-        (void)!send(link->fd, record.bytes, record.size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    struct link_tls *tls = links_tls(links, link);
+    assert_always(tls->is_keyed);
+    if (!link_is_open(link) || link->stage == LINK_CLOSING) {
+        link_doom(links, link, 0, text);
+        return;
     }
-    link_doom(links, link, 0, text);
+    tls->is_notified = true; /* Nothing follows a fatal alert. */
+    out_chain_clear(&links->out_pool, &link->out);
+    link_begin_closing(links, link, text);
+    tls_out_control(links, link, TLS_ALERT, message, sizeof message);
 }
 
 /* ---- Sends ---- */

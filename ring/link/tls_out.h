@@ -42,8 +42,9 @@ void tls_out_control(struct links *links, struct link *link, enum tls_type type,
                      size_t count);
 /* KeyUpdate, which asks for none; then the keys change (TLS 1.3). Not while a batch is sent. */
 void tls_out_update_keys(struct links *links, struct link *link);
-/* Ends it. A fatal alert is tried, if it is keyed and nothing sealed waits. text: a constant
- * string. */
+/* Of a link that is keyed: forgets its plaintext, queues a fatal alert and goes to LINK_CLOSING,
+ * where what still comes is read: unread bytes would make the kernel send a reset, which can
+ * overtake the alert. text: a constant string. */
 void tls_out_fail(struct links *links, struct link *link, enum tls_alert alert, const char *text);
 
 /* ---- For who sends ---- */

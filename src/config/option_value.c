@@ -247,6 +247,24 @@ static const char *option_value_origin(const struct option_value *value)
     return is_kept ? value->source : NULL;
 }
 
+static int option_value_add(const struct option_value *value, struct options_list *list)
+{
+    if (list->layer != value->layer) {
+        list->layer = value->layer;
+        list->count = 0;
+    }
+    if (*value->text == '\0' || list->count == value->spec->max) {
+        char valid[96];
+        snprintf(valid, sizeof valid, "at most %llu of them, none empty",
+                 (unsigned long long)value->spec->max);
+        return option_value_refuse(value, valid);
+    }
+    assert_always(list->count < OPTIONS_LIST_MAX);
+    list->sources[list->count] = option_value_origin(value);
+    list->texts[list->count++] = value->text;
+    return 0;
+}
+
 static const char *option_value_copy(struct options *options, const char *text, size_t text_bytes,
                                      const char *more)
 {
@@ -270,32 +288,6 @@ const char *option_value_keep(struct options *options, const char *text, size_t 
 const char *option_value_join(struct options *options, const char *text, const char *more)
 {
     return option_value_copy(options, text, strlen(text), more);
-}
-
-static int option_value_add(const struct option_value *value, struct options *options,
-                            struct options_list *list)
-{
-    if (list->layer != value->layer) {
-        list->layer = value->layer;
-        list->count = 0;
-    }
-    const char *origin = option_value_origin(value);
-    const char *source =
-        origin != NULL ? origin : option_value_join(options, "--", value->spec->name);
-    if (source == NULL) {
-        snprintf(value->error_out, OPTIONS_ERROR_BYTES_MAX, "%s: not enough memory", value->source);
-        return -ENOMEM;
-    }
-    if (*value->text == '\0' || list->count == value->spec->max) {
-        char valid[96];
-        snprintf(valid, sizeof valid, "at most %llu of them, none empty",
-                 (unsigned long long)value->spec->max);
-        return option_value_refuse(value, valid);
-    }
-    assert_always(list->count < OPTIONS_LIST_MAX);
-    list->sources[list->count] = source;
-    list->texts[list->count++] = value->text;
-    return 0;
 }
 
 void option_value_warn(struct options *options, const char *format, ...)
@@ -345,7 +337,7 @@ static int option_value_store(const struct option_value *value, struct options *
     case OPTION_CORES:
         return option_value_cores(value, options);
     case OPTION_LIST:
-        return option_value_add(value, options, target);
+        return option_value_add(value, target);
     case OPTION_IGNORED:
         return option_value_ignore(value, options);
     }

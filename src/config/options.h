@@ -76,7 +76,7 @@ enum options_layer {
 
 struct options_list {
     const char *texts[OPTIONS_LIST_MAX];
-    const char *sources[OPTIONS_LIST_MAX]; /* "FILE:3: feeds", "--feed" */
+    const char *sources[OPTIONS_LIST_MAX]; /* "FILE:3: feeds"; NULL: the option */
     uint32_t count;
     enum options_layer layer; /* All are of one layer: a later one replaces them. */
 };

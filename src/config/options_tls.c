@@ -70,7 +70,7 @@ static int options_tls_split(struct options *options, uint32_t number, char *err
         snprintf(error_out, OPTIONS_ERROR_BYTES_MAX,
                  "%s: \"%.200s\" is not valid; give one to three files, separated by commas: the "
                  "chain, its key, an OCSP response. A path has no comma",
-                 source, text);
+                 source == NULL ? "--tls-certificate" : source, text);
         return -EINVAL;
     }
     options->tls.certificates[number] =

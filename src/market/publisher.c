@@ -205,8 +205,9 @@ static int publisher_open_feeds(struct publisher *publisher,
     for (uint32_t i = 0; i < options->feed_count; i++) {
         char text[FEED_ERROR_BYTES_MAX] = "";
         int error = publisher_feeds_open(&publisher->feeds, options->feed_specs[i], &sink, text);
+        const char *source = options->feed_sources[i];
         if (error < 0) {
-            snprintf(error_out, error_bytes, "%s: %s", options->feed_sources[i], text);
+            snprintf(error_out, error_bytes, "%s: %s", source == NULL ? "--feed" : source, text);
             return error;
         }
     }

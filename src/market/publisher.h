@@ -27,7 +27,7 @@ struct publisher_options {
     struct publisher_counters *counters;
     struct control *control; /* Its heart beats at each poll. NULL: none */
     const char *const *feed_specs;
-    const char *const *feed_sources; /* where each is given, for its error: "--feed" */
+    const char *const *feed_sources; /* where each is given, for its error; NULL: --feed */
     uint32_t feed_count;
     uint64_t epoch;                         /* of this run of the server */
     const struct feed_admission *admission; /* NULL: any producer may publish anything */

@@ -107,7 +107,7 @@ class Small(unittest.TestCase):
     def test_tls(self):
         skipped = () if harness.nginx() else ("to_nginx_256",)
         said = self.judged("tls", skipped=skipped)
-        self.assertEqual(sum("  round 1 " in line for line in said.splitlines()), 6 if skipped else 10, said)
+        self.assertEqual(sum("  round 1 " in line for line in said.splitlines()), 6 if skipped else 12, said)
 
     @in_full
     def test_tls_memory(self):

@@ -41,7 +41,6 @@ static void *tls_memory_resize(void *memory, size_t bytes, const char *file, int
 
 void tls_memory_wipe(void)
 {
-    int is_set =
-        CRYPTO_set_mem_functions(tls_memory_allocate, tls_memory_resize, tls_memory_free);
+    int is_set = CRYPTO_set_mem_functions(tls_memory_allocate, tls_memory_resize, tls_memory_free);
     assert_always(is_set == 1);
 }

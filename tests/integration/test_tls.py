@@ -125,6 +125,29 @@ class Clients(TlsServer):
             console.wait_for(b'"type":"quote"', console.text.count(b'"type":"quote"') + 2)
         self.assertEqual(updates("server"), before[1] + 3)
 
+    def test_openssl_renegotiates_in_vain(self):
+        """R: no_renegotiation, upon which it ends by itself."""
+        console = self.s_client("-tls1_2")
+        console.wait_for(b"Verify return code: 0 (ok)")
+        console.say(STREAM)
+        console.wait_for(b'"type":"quote"')
+        console.say("R\n")
+        console.wait_for(b"no renegotiation")
+
+    def test_openssl_asks_for_short_records(self):
+        """max_fragment_length: no record of ours is longer, and the stream is whole."""
+        for version in ("-tls1_2", "-tls1_3"):
+            for most in (512, 1024):
+                console = self.s_client(version, "-maxfraglen", str(most), "-msg")
+                console.wait_for(b"Verify return code: 0 (ok)")
+                before = len(console.text)
+                console.say("GET /schema/md.xml HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                console.wait_for(b"</sbe:messageSchema>")
+                lengths = [int(high + low, 16) for high, low in re.findall(
+                    r"<<< [^\n]*RecordHeader [^\n]*\n +17 03 03 ([0-9a-f]{2}) ([0-9a-f]{2})", console.text[before:].decode())]
+                self.assertGreater(len(lengths), 5)
+                self.assertLessEqual(max(lengths), most + 8 + 1 + 16)
+
     def test_curl(self):
         """https of the schema by both versions, and an upgrade."""
         for version in ("--tlsv1.3", "--tls-max=1.2"):
@@ -216,6 +239,21 @@ socket.on('error', (error) => { console.log(error.message); process.exit(1); });
                             browser.evaluate("`${count} ${socket.readyState} ${window.code}`"))
             browser.evaluate("socket.close(1000)")
             self.assertTrue(wait_until(lambda: browser.evaluate("window.code") == 1000, PAGE_SECONDS, step=0.1))
+
+
+@not_by_wss
+class Stapling(unittest.TestCase):
+    def test_who_asks_gets_the_response(self):
+        """S114: OCSP, in both versions; who does not ask gets none."""
+        response = tls_files.authority().response(tls_files.server())
+        with Server(*FEED, "--tls-port", "0", "--tls-certificate", f"{tls_files.server().option},{response}") as server:
+            client = ("openssl", "s_client", "-connect", f"127.0.0.1:{server.tls_port}", "-CAfile",
+                      str(tls_files.authority().certificate))
+            for version in ("-tls1_2", "-tls1_3"):
+                said = run([*client, version, "-status"]).stdout
+                self.assertIn("OCSP Response Status: successful", said)
+                self.assertIn("Cert Status: good", said)
+                self.assertNotIn("OCSP Response Data", run([*client, version]).stdout)
 
 
 @not_by_wss

@@ -1,28 +1,23 @@
 """Real clients of a TLS port: each version and cipher suite, key updates, tickets, certificates, and how a connection ends."""
 import asyncio
 import base64
-import collections
 import contextlib
-import json
 import os
 import pathlib
 import re
 import shutil
 import signal
 import socket
-import ssl
 import subprocess
 import tempfile
 import threading
 import time
 import unittest
 
-import websockets
-
 import tls_files
 from browser import PAGE_SECONDS, Browser
-from clients import CLOSE, PING, TEXT, HealthyClient, RawClient, Tracker, close_of, frame, request, subscribe_message
-from server import Server, in_full, not_by_wss, program, reap, run, spawn, wait_until
+from clients import CLOSE, TEXT, HealthyClient, RawClient, Tracker, close_of, frame, request, subscribe_message
+from server import Server, in_full, not_by_wss, reap, run, spawn, wait_until
 from tls_records import ALERT, CLOSE_NOTIFY, DATA, VERSIONS, RecordClient
 
 FEED = ("--feed", "sim:symbols=20,rate=200,types=quote+trade")
@@ -77,9 +72,8 @@ class Console:
                              self.text.count(text) >= count, (text, count, self.text[-2000:]))
 
     def close(self):
-        for pipe in (self.process.stdin, ):
-            with contextlib.suppress(BrokenPipeError):
-                pipe.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         reap(self.process)
         self.reader.join(10)
         self.process.stdout.close()
@@ -198,7 +192,7 @@ socket.on('error', (error) => { console.log(error.message); process.exit(1); });
                 options = f"NORMAL:-VERS-ALL:+VERS-TLS{version}:-CIPHER-ALL:+{cipher}"
                 consoles[version, cipher] = self.gnutls("--priority", options)
         consoles["RSA"] = self.gnutls("--priority", "NORMAL:-SIGN-ALL:+SIGN-RSA-PSS-RSAE-SHA256:+SIGN-RSA-SHA256")
-        for (what, console) in consoles.items():
+        for what, console in consoles.items():
             with self.subTest(what):
                 console.wait_for(b"Handshake was completed")
                 console.wait_for(b"Status: The certificate is trusted.")
@@ -395,8 +389,8 @@ class Tickets(unittest.TestCase):
             for version in ("-tls1_2", "-tls1_3"):
                 kept = pathlib.Path(folder) / f"session{version}"
                 for option, word in (("-sess_out", "New"), ("-sess_in", "Reused")):
-                    console = Console(self, "openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername", "localhost", version,
-                                      "-CAfile", str(tls_files.authority().certificate), option, str(kept))
+                    console = Console(self, "openssl", "s_client", "-connect", f"127.0.0.1:{port}", version, "-CAfile",
+                                      str(tls_files.authority().certificate), option, str(kept))
                     console.wait_for(b"Verify return code: 0 (ok)")
                     self.assertIn(f"{word}, TLSv1.{version[-1]}".encode(), console.text)
                     console.say(MISSING)

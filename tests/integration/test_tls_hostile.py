@@ -1,13 +1,11 @@
 """What a TLS port does with bad input, floods and silence, and where the keys of a connection are found. A healthy
 client of each port must not notice."""
 import concurrent.futures
-import json
 import os
 import pathlib
 import random
 import re
 import resource
-import signal
 import socket
 import ssl
 import struct
@@ -16,8 +14,8 @@ import time
 import unittest
 
 import tls_files
-from clients import PING, PONG, TEXT, HealthyClient, RawClient, frame, request, subscribe_message
-from server import IS_FULL, Server, in_full, not_by_wss, wait_until
+from clients import PING, PONG, TEXT, HealthyClient, RawClient, frame, request
+from server import IS_FULL, Server, in_full, not_by_wss, program, wait_until
 from tls_records import (ALERT, BAD_RECORD_MAC, CHANGE_CIPHER_SPEC, CLOSE_NOTIFY, DATA, HANDSHAKE, HEARTBEAT, KEY_UPDATE,
                          KEY_UPDATE_THAT_ASKS, NO_RENEGOTIATION, RECORD_OVERFLOW, UNEXPECTED_MESSAGE, RecordClient)
 
@@ -50,6 +48,12 @@ def read_to_end(connection):
         if not piece:
             return data
         data += piece
+
+
+def skip_with_asan(case):
+    """It keeps what is freed."""
+    if b"__asan_init" in pathlib.Path(program("ringcast")).read_bytes():
+        case.skipTest("SKIPPED: AddressSanitizer keeps what is freed")
 
 
 def is_alert(answer):
@@ -326,13 +330,11 @@ class Handshakes(Hostile):
 
     def test_a_client_without_tls_is_told_so_and_one_with_tls_on_the_plain_port(self):
         before = self.failures("not_tls")
-        for text in (request(), b"GET / HTTP/1.1\r\n\r\n", b"\0", b"PROXY TCP4 1.2.3.4 10.0.0.1 1 2\r\n", os.urandom(1) + b"\x80\x2e\1\0\2"):
-            if text[0] == HANDSHAKE:
-                continue
+        for text in (request(), b"GET / HTTP/1.1\r\n\r\n", b"\0", b"PROXY TCP4 1.2.3.4 10.0.0.1 1 2\r\n", b"\xff\x80\x2e"):
             answer = self.ask(text)
             self.assertTrue(answer.startswith(b"HTTP/1.1 400 Bad Request\r\n"), answer)
             self.assertIn(SPEAKS_TLS, answer)
-        self.assertGreaterEqual(self.failures("not_tls"), before + 4)
+        self.assertEqual(self.failures("not_tls"), before + 5)
         with socket.create_connection(("127.0.0.1", self.server.port), 30) as connection:
             connection.sendall(client_hello())
             answer = read_to_end(connection)
@@ -483,6 +485,7 @@ class Floods(Hostile):
         memory, descriptors = self.use()
         for _ in range(rounds):
             flood()
+        skip_with_asan(self)
         self.assertLessEqual(self.use()[0], memory + room_kib)
         self.assertTrue(wait_until(lambda: self.use()[1] <= descriptors, 30), (self.use(), descriptors))
 
@@ -586,11 +589,9 @@ class Proxied(unittest.TestCase):
         cls.addClassCleanup(cls.server.kill)
         cls.tls_port = cls.server.tls_port
 
-    def ask(self, data, pieces=False):
+    def ask(self, data):
         with socket.create_connection(("127.0.0.1", self.tls_port), 30) as connection:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            for piece in [bytes([byte]) for byte in data] if pieces else [data]:
-                connection.sendall(piece)
+            connection.sendall(data)
             return read_to_end(connection)
 
     def header(self, source, version=1):
@@ -605,12 +606,9 @@ class Proxied(unittest.TestCase):
                 client.send_data(SUBSCRIBED_REQUEST)
                 client.read_until(b"SUBSCRIBED")
                 self.assertIsNotNone(self.server.wait_for_line(f"connected from 198.51.100.{version} through 127"))
-            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-            tls = tls_files.client_context().wrap_bio(incoming, outgoing, server_hostname="localhost")
-            with self.assertRaises(ssl.SSLWantReadError):
-                tls.do_handshake()
             for pieces in (False, True):
                 with socket.create_connection(("127.0.0.1", self.tls_port), 30) as connection:
+                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     data = header + client_hello()
                     for piece in [bytes([byte]) for byte in data] if pieces else [data]:
                         connection.sendall(piece)
@@ -664,6 +662,7 @@ class Secrets(unittest.TestCase):
     """S118, S119: where the keys of a connection are, and that nothing is left of them."""
 
     def setUp(self):
+        skip_with_asan(self)
         folder = tempfile.TemporaryDirectory(prefix="ringcast-")
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
@@ -751,8 +750,8 @@ class Secrets(unittest.TestCase):
         places = [address + at for address, data in memory_of(server.pid) for name in ("CLIENT", "SERVER")
                   if (at := data.find(client.secrets[f"{name}_TRAFFIC_SECRET_0"])) >= 0]
         self.assertGreaterEqual(len(places), 2)
-        spans = re.findall(r"^([0-9a-f]+)-([0-9a-f]+) .*?^VmFlags: ([a-z ]+)$", pathlib.Path(f"/proc/{server.pid}/smaps").read_text(),
-                           re.M | re.S)
+        spans = re.findall(r"^([0-9a-f]+)-([0-9a-f]+) .*?^VmFlags: ([a-z ]+)$",
+                           pathlib.Path(f"/proc/{server.pid}/smaps").read_text(), re.M | re.S)
         for place in places:
             flags, = [flags for begin, end, flags in spans if int(begin, 16) <= place < int(end, 16)]
             self.assertIn("dd", flags.split())

@@ -4,14 +4,13 @@ import os
 import pathlib
 import shutil
 import socket
-import ssl
 import struct
 import subprocess
 import tempfile
 import unittest
 
 import tls_files
-from server import Server, in_full, not_by_wss, run, wait_until
+from server import Server, in_full, not_by_wss, run
 from tls_records import ALERT, HANDSHAKE, HANDSHAKE_FAILURE
 
 SUITES_13 = (0x1301, 0x1302, 0x1303)
@@ -146,8 +145,8 @@ class Scan(ScanCase):
 
     def test_suites_of_tls_1_2_are_six(self):
         """No RSA key exchange, DHE, CBC, 3DES, RC4, NULL, export, anonymous, PSK or CCM; ECDSA first."""
-        order = self.chosen(lambda suites: client_hello(suites=suites), lambda hello: hello.suite, (HANDSHAKE_FAILURE, INAPPROPRIATE_FALLBACK),
-                            0x2000)
+        order = self.chosen(lambda suites: client_hello(suites=suites), lambda hello: hello.suite,
+                            (HANDSHAKE_FAILURE, INAPPROPRIATE_FALLBACK), 0x2000)
         self.assertEqual(set(order), set(SUITES_12))
         self.assertEqual(self.chosen_of(SUITES_12, None), list(SUITES_12))
         self.assertEqual(self.chosen_of(SUITES_12[::-1], None)[0], 0xcca9)

@@ -62,6 +62,9 @@ static int set_up(void **state)
         .guard = guard,
     };
     assert_int_equal(metrics_create(&metrics, &source), 0);
+    static const struct metrics_certificate certificate = {1800000000, "/etc/\"x\"/chain.pem",
+                                                           "a.b"};
+    metrics_set_certificates(metrics, &certificate, 1);
     return 0;
 }
 
@@ -389,6 +392,16 @@ static void the_reference_says_what_the_table_says(void **state)
     }
 }
 
+static void a_certificate_is_named_by_its_file(void **state)
+{
+    (void)state;
+    char *page = write_page(true);
+    assert_line(page,
+                "ringcast_tls_certificate_not_after_seconds{file=\"/etc/\\\"x\\\"/chain.pem\","
+                "name=\"a.b\"} 1800000000");
+    free(page);
+}
+
 static void the_reference_names_no_metric_that_is_not_there(void **state)
 {
     (void)state;
@@ -480,6 +493,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_reference_has_a_line_for_each_metric_of_the_page,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_reference_says_what_the_table_says, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_certificate_is_named_by_its_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_reference_names_no_metric_that_is_not_there, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(stages_are_of_the_publisher_and_of_each_core, set_up,

@@ -23,7 +23,7 @@ MANY = 2000
 AUDIT_LINES = 20  # of a kick
 KEYS = {"session", "name", "address", "core", "encoding", "subscriptions", "lag_frames", "lag_ms", "frames_sent",
         "frames_lost", "frames_conflated", "bytes_sent", "round_trip_us", "connected_seconds", "state", "cause",
-        "quality"}
+        "quality", "tls"}
 
 
 def get(server, path, **query):

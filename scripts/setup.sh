@@ -3,7 +3,7 @@
 #
 #   scripts/setup.sh run      packages to build and run ringcast
 #   scripts/setup.sh test     also packages for the tests
-#   scripts/setup.sh full     also the Autobahn suite and MkDocs
+#   scripts/setup.sh full     also the Autobahn suite, MkDocs and testssl.sh
 #   scripts/setup.sh long     also QEMU, for whole machines and for programs for aarch64
 #   scripts/setup.sh docs     only MkDocs, for the website
 #
@@ -49,6 +49,8 @@ test_packages=(
     clang-format     # the format of the sources
     python3-websockets # a real client
     python3-xxhash   # the running hash, checked by another implementation
+    python3-cryptography # TLS records that no client would send
+    gnutls-bin       # a TLS client that is not OpenSSL's
     python3-aiohttp  # another, of examples/
     nodejs           # and another,
     node-ws          # with its WebSocket
@@ -71,6 +73,9 @@ test_packages=(
     nginx            # proxies for wss, as docs/proxy.md configures them:
     haproxy          # the PROXY protocol,
     caddy            # a certificate by itself
+)
+full_packages=(
+    testssl.sh       # looks for weak points of TLS
 )
 long_packages=(
     qemu-system-x86  # runs another kernel
@@ -185,10 +190,14 @@ docs)
     exit 0
     ;;
 run) install_packages "build and run ringcast" "${run_packages[@]}" ;;
-test | full) install_packages "build and test ringcast" "${run_packages[@]}" "${test_packages[@]}" ;;
+test) install_packages "build and test ringcast" "${run_packages[@]}" "${test_packages[@]}" ;;
+full)
+    install_packages "build and test ringcast" "${run_packages[@]}" "${test_packages[@]}" \
+        "${full_packages[@]}"
+    ;;
 long)
     install_packages "build and test ringcast" "${run_packages[@]}" "${test_packages[@]}" \
-        "${long_packages[@]}"
+        "${full_packages[@]}" "${long_packages[@]}"
     ;;
 *) fail "usage: scripts/setup.sh run|test|full|long|docs" ;;
 esac

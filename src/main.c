@@ -47,6 +47,7 @@
 #include "src/server_roll.h"
 #include "src/server_tls.h"
 #include "src/signals.h"
+#include "src/tls/tls_memory.h"
 #include "tools/ctl/ctl_command.h"
 #include "tools/ctl/health_command.h"
 #include "tools/insight/stat_command.h"
@@ -543,6 +544,7 @@ int main(int argc, char **argv)
     if (argc > 1 && argv[1][0] != '-') {
         return main_command(argc - 1, argv + 1);
     }
+    tls_memory_wipe();
     main_unblock_signals();
     if (getpid() == 1) { /* of a container: without a handler the kernel drops the signals */
         main_catch_early_signals(NULL);

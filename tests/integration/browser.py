@@ -23,9 +23,9 @@ addEventListener('unhandledrejection', (event) => (window.faults ??= []).push(`$
 
 
 class Browser:
-    """One Chromium with one tab. Skips the test where there is none."""
+    """One Chromium with one tab; options: more of its own. Skips the test where there is none."""
 
-    def __init__(self):
+    def __init__(self, *options):
         chromium = shutil.which("chromium")
         if chromium is None:
             raise unittest.SkipTest("SKIPPED: chromium is not installed")
@@ -33,7 +33,7 @@ class Browser:
         self.process = spawn([chromium, "--headless", "--no-sandbox", "--disable-gpu",
                               "--disable-dev-shm-usage", "--no-first-run",
                               "--disable-background-networking", "--remote-debugging-port=0",
-                              f"--user-data-dir={self.folder.name}", "about:blank"],
+                              f"--user-data-dir={self.folder.name}", *options, "about:blank"],
                              env=dict(os.environ, HOME=self.folder.name),
                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.number = 0

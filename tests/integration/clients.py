@@ -343,9 +343,10 @@ class HealthyClient(threading.Thread):
     when this program stands still: what it missed then is in the log.
     """
 
-    def __init__(self, url, types=ALL_TYPES, symbols=("*",), unix=None):
+    def __init__(self, url, types=ALL_TYPES, symbols=("*",), unix=None, tls=None):
+        """tls: the context of a wss:// URL, if it is not the system's."""
         super().__init__(daemon=True)
-        self.url, self.types, self.symbols, self.unix = url, types, symbols, unix
+        self.url, self.types, self.symbols, self.unix, self.tls = url, types, symbols, unix, tls
         self.tracker = Tracker()
         self.ended = None
         self.stopping = False
@@ -362,6 +363,8 @@ class HealthyClient(threading.Thread):
 
     async def _follow(self):
         options = dict(max_queue=None, ping_interval=None, compression=None, open_timeout=20)
+        if self.tls is not None:
+            options["ssl"] = self.tls
         connection = (websockets.unix_connect(self.unix, self.url, **options) if self.unix
                       else websockets.connect(self.url, **options))
         async with connection as client:

@@ -41,6 +41,9 @@ int descriptors_share(uint64_t limit, uint64_t own_count, uint32_t connections_m
         free_count += fcntl((int)fd, F_GETFD) < 0;
     }
     uint64_t rest = free_count < own_count ? 0 : free_count - own_count;
+    if (rest >= (uint64_t)connections_max + DESCRIPTORS_SPARE_MAX + ADMIN_CONNECTIONS_MAX) {
+        return 0; /* They suffice after all. */
+    }
     uint64_t admin_count = rest / 4 < ADMIN_CONNECTIONS_MAX ? rest / 4 : ADMIN_CONNECTIONS_MAX;
     if (admin_count == 0) {
         log_write(LOG_LEVEL_ERROR,

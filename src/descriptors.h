@@ -10,7 +10,8 @@
 
 #include <stdint.h>
 
-/* Raises the limit as far as it may be. Returns it where it is less than needed, otherwise 0. */
+/* Raises the limit as far as it may be. Returns it where it is less than may be needed, otherwise
+ * 0. */
 uint64_t descriptors_raise(uint64_t needed);
 
 #define DESCRIPTORS_SPARE_MAX 64 /* that only answer 503 */

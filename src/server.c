@@ -38,6 +38,8 @@
 /* Of them, opened after the listeners: signals, commands and their ring, the publisher's ring,
  * those of libmicrohttpd, and files of /proc that main and the admin server read. */
 #define SERVER_OWN_FDS 13
+/* The most of a core: its ring, a spare one, and for each listener the socket and a client. */
+#define SERVER_CORE_FDS (2 + 2 * CORE_LISTENERS_MAX)
 #define SERVER_ADMIN_FDS 3  /* of libmicrohttpd, for each further socket of the admin server */
 #define SERVER_RECORD_FDS 2 /* a file of the recording, and the directory while it is listed */
 #define SERVER_ERROR_BYTES_MAX 512
@@ -79,11 +81,19 @@ static uint64_t server_feed_fds(const struct server *server, uint64_t fds_max)
     return count;
 }
 
+static uint64_t server_tls_fds(const struct server *server)
+{
+    return options_has_tls(&server->options) ? server->options.tls.thread_count : 0;
+}
+
+/* How many addresses a host has shows later: server_share_descriptors() counts those. */
 int server_raise_limits(struct server *server)
 {
-    server->fds_max = descriptors_raise(
-        (uint64_t)server->options.connections_max + SERVER_SPARE_FDS +
-        8 * (uint64_t)server->options.core_count + server_feed_fds(server, UINT64_MAX));
+    const struct options *options = &server->options;
+    server->fds_max =
+        descriptors_raise((uint64_t)options->connections_max + SERVER_SPARE_FDS +
+                          SERVER_CORE_FDS * (uint64_t)options->core_count + server_tls_fds(server) +
+                          server_feed_fds(server, UINT64_MAX));
     return 0;
 }
 
@@ -300,8 +310,7 @@ static int server_share_descriptors(struct server *server)
                          SERVER_ADMIN_FDS * (sockets_admin_count(&server->sockets) - 1) +
                          (2 + sockets->clients.address_count + sockets->tls.address_count) *
                              (uint64_t)server->options.core_count +
-                         (server->tls == NULL ? 0 : (uint64_t)server->options.tls.thread_count) +
-                         server_feed_fds(server, server->fds_max);
+                         server_tls_fds(server) + server_feed_fds(server, server->fds_max);
     return descriptors_share(server->fds_max, own_count, server->options.connections_max,
                              &server->descriptors);
 }

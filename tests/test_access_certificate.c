@@ -65,6 +65,8 @@ static int tear_down(void **state)
     return 0;
 }
 
+static uint64_t wall_ns = WALL_NS;
+
 /* names: one behind the other. */
 static struct access_answer ask_until(const char *headers, const char *names, uint32_t name_count,
                                       uint64_t not_after_s)
@@ -79,7 +81,7 @@ static struct access_answer ask_until(const char *headers, const char *names, ui
                                      .certificate = name_count == 0 ? NULL : &certificate};
     access_drop_grant(&grant);
     struct access_answer answer =
-        access_authenticate_request(access_made, &desk, &request, WALL_NS, &kept, &grant);
+        access_authenticate_request(access_made, &desk, &request, wall_ns, &kept, &grant);
     assert_null(kept);
     return answer;
 }
@@ -210,6 +212,17 @@ static void the_grant_ends_when_the_certificate_does(void **state)
     assert_int_equal(ask_until("", "dns:other", 1, 0).verdict, ACCESS_NO_TOKEN);
 }
 
+/* As on a board without a battery, until it has asked for the time. */
+static void a_clock_that_begins_in_1970_ends_nothing_early(void **state)
+{
+    (void)state;
+    use("{\"tokens\":[{" HOST "}]}");
+    wall_ns = NS_PER_SECOND;
+    enum access_verdict verdict = ask_until("", "dns:desk-1.example.com", 1, WALL_S).verdict;
+    wall_ns = WALL_NS;
+    assert_int_equal(verdict, ACCESS_OK);
+}
+
 static void connections_of_an_entry_are_limited(void **state)
 {
     (void)state;
@@ -283,6 +296,7 @@ int main(void)
         TEST(a_token_wins_even_a_wrong_one),
         TEST(the_name_of_a_certificate_is_no_token),
         TEST(the_grant_ends_when_the_certificate_does),
+        TEST(a_clock_that_begins_in_1970_ends_nothing_early),
         TEST(connections_of_an_entry_are_limited),
         TEST(a_reload_judges_certificates_as_it_does_tokens),
         cmocka_unit_test(an_entry_with_a_certificate_needs_a_port_that_asks_for_one),

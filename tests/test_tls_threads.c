@@ -2,7 +2,11 @@
  * OpenSSL in memory. */
 #include "tests/tls_fixture.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 
 #include "codec/base/units.h"
 #include "ring/core/core_state.h"
@@ -364,6 +368,42 @@ static void threads_that_were_never_used_end(void **state)
     (void)state;
 }
 
+/* What the calling thread and those that it starts may not do from now on. */
+static void forbid_io_uring_register(void)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_register, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog program = {.len = sizeof filter / sizeof filter[0], .filter = filter};
+    assert_always(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+    assert_always(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+}
+
+static void *open_without_register(void *error_out)
+{
+    struct tls_threads *none = NULL;
+    forbid_io_uring_register();
+    int error = tls_threads_open(&none, contexts[0], TEST_THREADS, cores, TEST_CORES, error_out,
+                                 ENGINE_ERROR_BYTES_MAX);
+    assert_always(none == NULL);
+    return (void *)(intptr_t)error;
+}
+
+static void a_thread_that_cannot_begin_is_an_error_at_once(void **state)
+{
+    (void)state;
+    char error[ENGINE_ERROR_BYTES_MAX] = "";
+    pthread_t opener;
+    void *result;
+    assert_int_equal(pthread_create(&opener, NULL, open_without_register, error), 0);
+    assert_int_equal(pthread_join(opener, &result), 0);
+    assert_int_equal((intptr_t)result, -EPERM);
+    assert_string_equal(error, "io_uring cannot be enabled: Operation not permitted");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -377,6 +417,7 @@ int main(void)
         TEST(a_thread_that_sleeps_is_woken_by_the_core_s_ring),
         TEST(handshakes_in_the_middle_are_freed_at_the_end),
         TEST(threads_that_were_never_used_end),
+        cmocka_unit_test(a_thread_that_cannot_begin_is_an_error_at_once),
     };
     if (emulator_lacks_rings()) {
         return emulator_skip_all(tests, sizeof tests / sizeof tests[0]);

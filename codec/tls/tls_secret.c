@@ -82,16 +82,17 @@ bool tls_secret_keys(struct tls_keys *keys_out, enum tls_suite suite, const uint
 bool tls_secret_update(struct tls_keys *keys, uint8_t secret[TLS_SECRET_BYTES_MAX])
 {
     enum tls_suite suite = keys->suite;
-    uint16_t record_max = keys->record_max;
     size_t secret_bytes = tls_secret_bytes(suite);
+    struct tls_keys next;
     assert_always(keys->version == TLS_1_3);
-    if (!tls_expand(suite, secret, "traffic upd", secret, secret_bytes) ||
-        !tls_secret_keys(keys, suite, secret, secret_bytes)) {
-        OPENSSL_cleanse(keys, sizeof *keys);
-        return false;
+    bool is_done = tls_expand(suite, secret, "traffic upd", secret, secret_bytes) &&
+                   tls_secret_keys(&next, suite, secret, secret_bytes);
+    if (is_done) {
+        next.record_max = keys->record_max;
+        *keys = next;
     }
-    keys->record_max = record_max;
-    return true;
+    OPENSSL_cleanse(&next, sizeof next);
+    return is_done;
 }
 
 /* The key block of TLS 1.2: P_hash of RFC 5246 section 5, with label and randoms as its seed. */

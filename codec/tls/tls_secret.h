@@ -22,7 +22,7 @@ size_t tls_secret_bytes(enum tls_suite suite);
 bool tls_secret_keys(struct tls_keys *keys_out, enum tls_suite suite, const uint8_t *secret,
                      size_t secret_bytes);
 /* TLS 1.3, after a KeyUpdate: the secret of a direction becomes the next one, and its keys as
- * well. record_max stays. */
+ * well. record_max stays. false: libcrypto failed, and the keys are as they were. */
 bool tls_secret_update(struct tls_keys *keys, uint8_t secret[TLS_SECRET_BYTES_MAX]);
 
 /* TLS 1.2: the keys of both directions; seq 1 (the Finished was 0), the explicit part of the iv 0.

@@ -214,6 +214,8 @@ void securing_on_timer(struct links *links, struct link *link)
 
 /* ---- Bytes ---- */
 
+static_assert(TLS_JOB_IN_BYTES >= PROXY_HEADER_BYTES_MAX, "one that needs more has room for it");
+
 /* false: it is not complete, is followed by nothing yet, or is refused. */
 static bool securing_read_proxy(struct links *links, struct link *link, struct tls_job *job)
 {

@@ -227,10 +227,6 @@ static void tls_in_on_record(struct links *links, struct link *link, uint8_t *re
 {
     struct link_tls *tls = links_tls(links, link);
     struct tls_plain plain;
-    if (tls->rx.version == TLS_1_3 && record[0] != TLS_APPLICATION_DATA) {
-        tls_in_refuse_unexpected(links, link); /* In the clear. */
-        return;
-    }
     enum tls_status status =
         tls_record_open(links->ciphers, &tls->rx, record, record_bytes, &plain);
     if (status != TLS_OK) {

@@ -224,8 +224,7 @@ static struct access_answer access_grant_static(struct token *token, struct acce
 static uint64_t access_life_ns(uint64_t expires_s, uint64_t wall_ns)
 {
     uint64_t wall_s = wall_ns / NS_PER_SECOND;
-    assert_always(wall_s >= JWT_LEEWAY_SECONDS);
-    uint64_t ended_s = wall_s - JWT_LEEWAY_SECONDS;
+    uint64_t ended_s = wall_s > JWT_LEEWAY_SECONDS ? wall_s - JWT_LEEWAY_SECONDS : 0;
     uint64_t life_s = expires_s > ended_s ? expires_s - ended_s : 0;
     life_s = life_s < ACCESS_LIFE_SECONDS_MAX ? life_s : ACCESS_LIFE_SECONDS_MAX;
     return life_s == 0 ? 0 : life_s * NS_PER_SECOND - wall_ns % NS_PER_SECOND;

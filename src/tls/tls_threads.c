@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,7 @@ struct tls_thread {
     pthread_t handle;
     bool has_started;
     bool has_engine;
+    int error;            /* of its start, until threads->settled is posted */
     struct engine engine; /* in which it sleeps, and from which it wakes cores */
     struct tls_ciphers *ciphers;
     struct tls_threads_lane *lanes;                    /* of each core one */
@@ -55,6 +57,7 @@ struct tls_threads {
     uint32_t core_count;
     uint32_t thread_count;
     _Atomic bool is_closing;
+    sem_t settled;                    /* by a thread that starts; main waits for each */
     struct tls_threads_place *places; /* by core and number of the job */
     struct tls_thread threads[TLS_THREADS_MAX];
 };
@@ -199,7 +202,7 @@ static void tls_threads_sleep(struct tls_thread *thread)
 }
 
 /* Below the cores, and the owner of its engine. */
-static bool tls_threads_settle(struct tls_thread *thread)
+static void tls_threads_settle(struct tls_thread *thread)
 {
     char name[TLS_THREADS_NAME_BYTES_MAX];
     snprintf(name, sizeof name, "tls-%u", thread->number);
@@ -208,19 +211,15 @@ static bool tls_threads_settle(struct tls_thread *thread)
         log_write(LOG_LEVEL_WARNING, "TLS: handshakes run at the priority of the cores: %s",
                   strerror(errno));
     }
-    int error = engine_enable(&thread->engine);
-    if (error < 0) {
-        log_write(LOG_LEVEL_ERROR, "TLS: io_uring cannot be enabled, and no handshake is done: %s",
-                  strerror(-error));
-    }
-    return error == 0;
+    thread->error = engine_enable(&thread->engine);
 }
 
 static void *tls_threads_run(void *argument)
 {
     struct tls_thread *thread = argument;
-    bool has_settled = tls_threads_settle(thread);
-    while (has_settled &&
+    tls_threads_settle(thread);
+    sem_post(&thread->threads->settled);
+    while (thread->error == 0 &&
            !atomic_load_explicit(&thread->threads->is_closing, memory_order_acquire)) {
         if (!tls_threads_turn(thread)) {
             tls_threads_sleep(thread);
@@ -257,6 +256,26 @@ static int tls_threads_open_one(struct tls_threads *threads, struct tls_thread *
     return error;
 }
 
+static int tls_threads_start_one(struct tls_thread *thread, char error_out[ENGINE_ERROR_BYTES_MAX])
+{
+    int error = thread_start(&thread->handle, tls_threads_run, thread);
+    thread->has_started = error == 0;
+    if (error < 0) {
+        snprintf(error_out, ENGINE_ERROR_BYTES_MAX,
+                 "one cannot start: %s; raise the limit of threads (ulimit -u, or TasksMax= of "
+                 "systemd), or give fewer --tls-threads",
+                 strerror(-error));
+        return error;
+    }
+    while (sem_wait(&thread->threads->settled) < 0) { /* EINTR */
+    }
+    if (thread->error < 0) {
+        snprintf(error_out, ENGINE_ERROR_BYTES_MAX, "io_uring cannot be enabled: %s",
+                 strerror(-thread->error));
+    }
+    return thread->error;
+}
+
 static int tls_threads_start(struct tls_threads *threads, char *error_out, size_t error_bytes)
 {
     char text[ENGINE_ERROR_BYTES_MAX];
@@ -265,12 +284,7 @@ static int tls_threads_start(struct tls_threads *threads, char *error_out, size_
         error = tls_threads_open_one(threads, &threads->threads[i], text);
     }
     for (uint32_t i = 0; i < threads->thread_count && error == 0; i++) {
-        struct tls_thread *thread = &threads->threads[i];
-        error = thread_start(&thread->handle, tls_threads_run, thread);
-        thread->has_started = error == 0;
-        if (error < 0) {
-            snprintf(text, sizeof text, "a thread for TLS cannot start: %s", strerror(-error));
-        }
+        error = tls_threads_start_one(&threads->threads[i], text);
     }
     if (error < 0) {
         snprintf(error_out, error_bytes, "%s", text);
@@ -300,6 +314,7 @@ int tls_threads_open(struct tls_threads **threads_out, struct tls_context *conte
         .has_result = tls_threads_has_result,
     };
     pthread_mutex_init(&threads->lock, NULL);
+    sem_init(&threads->settled, 0, 0);
     threads->context = tls_context_hold(context);
     threads->cores = cores;
     threads->core_count = core_count;
@@ -362,6 +377,7 @@ void tls_threads_close(struct tls_threads *threads)
         tls_threads_close_place(&threads->places[i]);
     }
     tls_context_release(threads->context);
+    sem_destroy(&threads->settled);
     pthread_mutex_destroy(&threads->lock);
     free(threads->places);
     free(threads);

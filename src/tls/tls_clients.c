@@ -151,7 +151,10 @@ int tls_clients_load(struct tls_clients *clients_out, const struct tls_options *
         error = tls_clients_fill(clients_out, options, &ca, &crl, error_out);
     }
     if (error == 0 && tls_clients_hash(clients_out, &ca, &crl) < 0) {
-        error = tls_clients_no_memory("tls-client-auth", NULL, error_out);
+        error = tls_error_write(error_out, -ENOMEM, "tls-port", NULL,
+                                "libcrypto makes no SHA-256 (%s); check the configuration of "
+                                "OpenSSL (`openssl version -d`), or free memory",
+                                tls_error_reason());
     }
     tls_files_free(&ca);
     tls_files_free(&crl);

@@ -40,10 +40,11 @@ int tls_files_read(struct tls_file *file_out, const char *option, const char *pa
         return 0;
     case -EFBIG:
         return tls_error_write(error_out, -EINVAL, option, path,
-                               "the file must have at most 4 MiB");
+                               "the file must have at most 4 MiB; correct the path");
     case -ENOTSUP:
         return tls_error_write(error_out, -EINVAL, option, path,
-                               "it must be a regular file, because a reload reads it again");
+                               "it must be a regular file, because a reload reads it again; "
+                               "write it to a file");
     case -EACCES:
         return tls_error_write(error_out, -EINVAL, option, path,
                                "Permission denied: the user of the server must be able to read it");

@@ -4,7 +4,7 @@ import unittest
 
 from server import CHECKOUT
 
-CONTROL = [*range(35, 63), *range(64, 76), *range(84, 95), *range(97, 105), 119, 120]
+CONTROL = [22, *range(35, 63), *range(64, 76), *range(84, 95), *range(97, 105), 114, 118, 119, 120]
 
 
 def ids_of(text):

@@ -364,6 +364,20 @@ class Reload(TlsCase):
             self.reload(server)
             self.assertEqual(self.shown(server), tls_files.server().serial)
 
+    def test_tls_stays_while_entries_of_tokens_need_it(self):
+        """The words are those of the start, and name the line."""
+        config, tokens = self.folder / "ringcast.yaml", self.folder / "tokens.json"
+        tokens.write_text(json.dumps({"tokens": [{"name": "desk", "certificate": "cn:desk"}]}))
+        tokens.chmod(0o600)
+        security = f"security:\n  enable_auth: yes\n  tokens_file: {tokens}\n"
+        config.write_text(f"{security}tls:\n  port: 0\n  certificates:\n    - {self.chain},{self.key}\n"
+                          f"  client_auth: request\n  client_ca: {tls_files.authority('clients').certificate}\n")
+        with Server("--config", config) as server:
+            config.write_text(security)
+            self.assertIn(f"{config}:3: security.tokens_file: an entry has a certificate, and no client is asked for one",
+                          self.reload(server, 422)["error"])
+            self.assertTrue(self.shown(server))
+
     def test_tls_is_switched_on_by_a_restart(self):
         self.write()
         with Server("--config", self.folder / "ringcast.yaml") as server:

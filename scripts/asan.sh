@@ -43,9 +43,9 @@ for source in tests/test_*.c tests/sim_core.c tests/sim_system.c; do
     tests/test_session*.c | tests/test_roll_part.c)
         others=("$out"/objects/tests_session_double.c.o "$out/others.a" "$out/board.a")
         ;;
-    tests/sim_core.c) extra=("$out"/objects/tests_sim_{clients,engine}.c.o) ;;
+    tests/sim_core.c) extra=("$out"/objects/tests_sim_{clients,engine,flood,tls}.c.o) ;;
     tests/sim_system.c)
-        extra=("$out"/objects/tests_sim_{log,memory,threads,ticks,engine,requests,subscriber}.c.o)
+        extra=("$out"/objects/tests_sim_{log,memory,threads,ticks,engine,requests,subscriber,tls}.c.o)
         ;;
     esac
     echo "gcc ${flags[*]} $source ${extra[*]:-} ${others[*]} ${libraries[*]} -o $program"

@@ -162,6 +162,7 @@ class Options(TlsCase):
         """S114: --tls-port 0, and the addresses of the plain port."""
         second = tls_files.authority().issue("desk.test", "DNS:desk.test", ends=20)
         with self.server("--tls-certificate", second.option, host="localhost") as server:
+            self.assertIsNotNone(server.wait_for_line("engine io_uring"))  # which follows all of these
             plain = {line.rpartition(" ")[2].rpartition(":")[0] for line in server.log_lines()
                      if " listening on " in line and "wss" not in line and "admin" not in line}
             secured = {line.rpartition("wss://")[2].rpartition(":")[0] for line in server.log_lines()

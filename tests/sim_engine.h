@@ -53,7 +53,7 @@ struct sim_socket {
     uint8_t *to_server;
     size_t to_server_bytes;
     bool recv_armed;
-    bool recv_is_poll; /* Only that there are bytes is told. */
+    bool recv_is_poll; /* It ends when there are bytes, and takes none. */
     size_t recv_max;   /* One-shot: of at most this many bytes. 0: multishot */
     uint64_t recv_tag;
     bool writable_armed;

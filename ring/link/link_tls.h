@@ -3,8 +3,8 @@
  * layer. By index, beside struct link; touched by links with is_tls only.
  *
  * Owner    struct links. Threads: the core's own.
- * Memory   256 bytes a link, MAP_NORESERVE, not in core dumps; wiped at the link's end. Jobs (29
- * KiB each) and parts of records (18 KiB each) are touched when they are first used.
+ * Memory   256 bytes a link, MAP_NORESERVE, not in core dumps; wiped at the link's end. Jobs
+ *          (29 KiB each) and parts of records (18 KiB each) are touched when they are first used.
  */
 #ifndef RINGCAST_RING_LINK_TLS_H
 #define RINGCAST_RING_LINK_TLS_H

@@ -174,7 +174,7 @@ void tls_clients_free(struct tls_clients *clients)
     *clients = (struct tls_clients){0};
 }
 
-/* Every certificate needs a CRL of its issuer, but for the CA of the file itself, whose issuer may
+/* Every certificate needs a CRL of its issuer, except the CA of the file itself, whose issuer may
  * be unknown: that one is taken out of the file to be revoked. */
 static int tls_clients_on_verified(int is_good, X509_STORE_CTX *verification)
 {

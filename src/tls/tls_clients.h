@@ -1,5 +1,5 @@
 /*
- * tls_clients: which certificates of clients are accepted: those of the CAs of a file, but for
+ * tls_clients: which certificates of clients are accepted: those of the CAs of a file, except
  * those that a CRL revokes.
  *
  * Owner    A tls_context. Threads: any number of handshakes.

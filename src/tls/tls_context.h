@@ -31,7 +31,8 @@ struct tls_context *tls_context_hold(struct tls_context *context);
 void tls_context_release(struct tls_context *context);
 
 /* What SSL_new() is to be given. Its callbacks find the context by themselves: they choose the
- * certificate by name (SNI), staple, check ALPN and tickets. Who has an SSL holds the context. */
+ * certificate by name (SNI), staple, check ALPN and tickets. The owner of an SSL holds the context.
+ */
 SSL_CTX *tls_context_ssl(const struct tls_context *context);
 
 /* For pages and metrics: the certificates in the order of the options. */

@@ -18,6 +18,7 @@
 #include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "codec/tls/tls_record.h"
 #include "codec/tls/tls_secret.h"
@@ -85,6 +86,15 @@ struct tls_job {
     /* The service's; NULL when it is not in the middle of a handshake. */
     void *handshake;
 };
+
+/* Keys and secrets, when they are copied or nobody wants them. */
+static inline void tls_job_wipe(struct tls_job *job)
+{
+    explicit_bzero(&job->tx, sizeof job->tx);
+    explicit_bzero(&job->rx, sizeof job->rx);
+    explicit_bzero(job->tx_secret, sizeof job->tx_secret);
+    explicit_bzero(job->rx_secret, sizeof job->rx_secret);
+}
 
 struct tls_service {
     /* Never blocks and never fails. engine: the core's; a wake-up may wait for its next enter. */

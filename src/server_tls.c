@@ -11,9 +11,9 @@
 #include "src/admin/metrics.h"
 #include "src/base/log.h"
 #include "src/tls/tls_server.h"
+#include "src/tls/tls_warnings.h"
 
 #define SERVER_TLS_WARN_NS (86400 * NS_PER_SECOND)
-#define SERVER_TLS_DATE_BYTES_MAX 32
 
 static_assert(METRICS_CERTIFICATES_MAX == TLS_CERTIFICATES_MAX, "all are shown");
 
@@ -28,13 +28,8 @@ void server_tls_announce(const struct server *server)
     uint32_t count =
         tls_context_certificates(tls_server_loaded(server->tls)->context, certificates);
     for (uint32_t i = 0; i < count; i++) {
-        struct tm date;
-        char end[SERVER_TLS_DATE_BYTES_MAX];
-        time_t end_s = (time_t)certificates[i].not_after_s;
-        gmtime_r(&end_s, &date);
-        strftime(end, sizeof end, "%Y-%m-%d %H:%M UTC", &date);
-        log_write(LOG_LEVEL_INFO, "TLS certificate of %s until %s: %s", certificates[i].name, end,
-                  certificates[i].file);
+        log_write(LOG_LEVEL_INFO, "TLS certificate of %s until %s: %s", certificates[i].name,
+                  tls_warnings_date(certificates[i].not_after_s).text, certificates[i].file);
     }
 }
 

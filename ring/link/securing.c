@@ -36,14 +36,6 @@ static void securing_submit(struct links *links, struct tls_job *job)
     links->options.tls->submit(links->options.tls, &links->engine, job);
 }
 
-static void securing_wipe(struct tls_job *job)
-{
-    explicit_bzero(&job->tx, sizeof job->tx);
-    explicit_bzero(&job->rx, sizeof job->rx);
-    explicit_bzero(job->tx_secret, sizeof job->tx_secret);
-    explicit_bzero(job->rx_secret, sizeof job->rx_secret);
-}
-
 static void securing_give(struct links *links, const struct tls_job *job)
 {
     struct link_tls_jobs *jobs = links->tls_jobs;
@@ -60,7 +52,7 @@ static void securing_release(struct links *links, struct tls_job *job)
     place->conn = LINK_NONE;
     list_remove(&place->age_link);
     counter_add(&links->counters->tls_running, (uint64_t)-1);
-    securing_wipe(job);
+    tls_job_wipe(job);
     free(job->peer);
     job->peer = NULL;
     if (job->handshake == NULL) {
@@ -316,7 +308,7 @@ static void securing_finish(struct links *links, struct link *link, struct tls_j
     tls->peer = job->peer;
     tls->is_keyed = true;
     job->peer = NULL;
-    securing_wipe(job);
+    tls_job_wipe(job);
     securing_count_finished(links, link, job->spent_ns);
     opening_begin_request(links, link);
     tls_in_on_bytes(links, link, job->rest, job->rest_bytes);

@@ -75,14 +75,6 @@ void tls_extract_end(struct tls_extract *extract)
 
 /* ---- Keys ---- */
 
-void tls_extract_wipe(struct tls_job *job)
-{
-    OPENSSL_cleanse(&job->tx, sizeof job->tx);
-    OPENSSL_cleanse(&job->rx, sizeof job->rx);
-    OPENSSL_cleanse(job->tx_secret, sizeof job->tx_secret);
-    OPENSSL_cleanse(job->rx_secret, sizeof job->rx_secret);
-}
-
 static bool tls_extract_suite(const SSL *ssl, enum tls_suite *suite_out)
 {
     const SSL_CIPHER *cipher = SSL_get_current_cipher(ssl);
@@ -236,7 +228,7 @@ const char *tls_extract_finish(const struct tls_extract *extract, SSL *ssl,
     assert_always(SSL_is_init_finished(ssl));
     const char *wrong = tls_extract_all(extract, ssl, ciphers, job);
     if (wrong != NULL) {
-        tls_extract_wipe(job);
+        tls_job_wipe(job);
     }
     return wrong;
 }

@@ -43,7 +43,5 @@ void tls_extract_end(struct tls_extract *extract);
  * in the job. Returns NULL, or what is wrong: then the job has no keys. */
 const char *tls_extract_finish(const struct tls_extract *extract, SSL *ssl,
                                struct tls_ciphers *ciphers, struct tls_job *job);
-/* Wipes the keys of a job. */
-void tls_extract_wipe(struct tls_job *job);
 
 #endif

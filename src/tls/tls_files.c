@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "codec/base/check.h"
+#include "codec/base/keyed_hash.h"
 #include "src/base/file.h"
 
 /* Negative errno. -EISDIR, -ENOTSUP: not a regular file. */
@@ -63,42 +64,38 @@ void tls_files_free(struct tls_file *file)
     *file = (struct tls_file){0};
 }
 
-/* FNV-1a: https://datatracker.ietf.org/doc/draft-eastlake-fnv */
-static uint64_t tls_files_mix(uint64_t hash, uint64_t value)
-{
-    for (uint32_t i = 0; i < 8; i++) {
-        hash = (hash ^ (value >> 8 * i & 0xff)) * 0x100000001b3;
-    }
-    return hash;
-}
-
 /* The time of the last change of the inode moves with each write, rename, chmod and chown. */
-static uint64_t tls_files_mix_file(uint64_t hash, const char *path)
+static void tls_files_mix(uint64_t v[4], const char *path)
 {
     struct stat status;
     if (path == NULL) {
-        return tls_files_mix(hash, 0);
+        keyed_hash_take(v, 0);
+        return;
     }
     if (stat(path, &status) < 0) {
-        return tls_files_mix(hash, (uint64_t)errno);
+        keyed_hash_take(v, (uint64_t)errno);
+        return;
     }
-    hash = tls_files_mix(hash, status.st_dev);
-    hash = tls_files_mix(hash, status.st_ino);
-    hash = tls_files_mix(hash, (uint64_t)status.st_size);
-    hash = tls_files_mix(hash, (uint64_t)status.st_ctim.tv_sec);
-    return tls_files_mix(hash, (uint64_t)status.st_ctim.tv_nsec);
+    keyed_hash_take(v, status.st_dev);
+    keyed_hash_take(v, status.st_ino);
+    keyed_hash_take(v, (uint64_t)status.st_size);
+    keyed_hash_take(v, (uint64_t)status.st_ctim.tv_sec);
+    keyed_hash_take(v, (uint64_t)status.st_ctim.tv_nsec);
 }
 
 uint64_t tls_files_stamp(const struct tls_options *options)
 {
+    static const struct keyed_hash hash; /* Nobody gains by two stamps that are alike. */
+    uint64_t v[4];
     assert_always(options->certificate_count <= TLS_CERTIFICATES_MAX);
-    uint64_t hash = 0xcbf29ce484222325;
+    keyed_hash_begin(&hash, v);
     for (uint32_t i = 0; i < options->certificate_count; i++) {
-        hash = tls_files_mix_file(hash, options->certificates[i].chain);
-        hash = tls_files_mix_file(hash, options->certificates[i].key);
-        hash = tls_files_mix_file(hash, options->certificates[i].ocsp);
+        tls_files_mix(v, options->certificates[i].chain);
+        tls_files_mix(v, options->certificates[i].key);
+        tls_files_mix(v, options->certificates[i].ocsp);
     }
-    hash = tls_files_mix_file(hash, options->client_ca);
-    hash = tls_files_mix_file(hash, options->client_crl);
-    return tls_files_mix_file(hash, options->ticket_key_file);
+    tls_files_mix(v, options->client_ca);
+    tls_files_mix(v, options->client_crl);
+    tls_files_mix(v, options->ticket_key_file);
+    return keyed_hash_end(v);
 }

@@ -96,7 +96,7 @@ static void tls_handshake_finish(struct tls_handshake *handshake, struct tls_job
     if (wrong == NULL) {
         job->outcome = TLS_FINISHED;
     } else {
-        tls_extract_wipe(job);
+        tls_job_wipe(job);
         job->out_bytes = 0; /* Neither the client may take it for finished. */
         tls_handshake_fail(job, TLS_FAILURE_INTERNAL, wrong);
     }

@@ -334,7 +334,7 @@ static void tls_threads_drop_results(struct tls_threads_lane *lane)
 {
     struct tls_job *job;
     while ((job = tls_queue_pop(&lane->results)) != NULL) {
-        tls_extract_wipe(job);
+        tls_job_wipe(job);
         free(job->peer);
         job->peer = NULL;
     }

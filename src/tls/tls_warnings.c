@@ -7,13 +7,7 @@
 
 #include "codec/base/check.h"
 
-#define TLS_WARNINGS_DATE_BYTES sizeof "2026-01-01 12:00 UTC"
-
-struct tls_warnings_date {
-    char text[TLS_WARNINGS_DATE_BYTES];
-};
-
-static struct tls_warnings_date tls_warnings_date(int64_t time_s)
+struct tls_warnings_date tls_warnings_date(int64_t time_s)
 {
     struct tls_warnings_date date = {{0}};
     struct tm fields = {0};

@@ -15,6 +15,12 @@
 
 #define TLS_WARNINGS_DAYS 14 /* before a certificate ends */
 
+/* A time of the Unix clock, as an operator reads it. */
+struct tls_warnings_date {
+    char text[sizeof "2026-01-01 12:00 UTC"];
+};
+struct tls_warnings_date tls_warnings_date(int64_t time_s);
+
 struct tls_warnings {
     uint32_t number; /* of the wanted one; it counts down to 0 */
     int64_t now_s;   /* of the Unix clock */

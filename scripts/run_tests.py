@@ -12,6 +12,7 @@
                     seconds (default: 60)
       soak          simulation and fuzz targets with fresh seeds, for RINGCAST_SOAK_SECONDS (7200)
       wss           classes of tests/integration about the protocol, whose clients speak TLS
+      deploy        the classes of tests/deploy: containers, packages, services; needs root
       autobahn, autobahn_tls, qemu   DIRECTORY/autobahn.sh and qemu.sh, with the arguments NAME
 
 NAME selects the tests with this text in their name. Exit code 1 when a test failed, or none ran.
@@ -56,8 +57,8 @@ AUTOBAHN_CASES = ("1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*")
 QUICK = ("check", "tidy", "test", "integration")
 SIZES = {
     "quick": QUICK,
-    "full": (*QUICK, "wss", "tsan", "asan", "fuzz", "autobahn", "autobahn_tls"),
-    "long": (*QUICK, "wss", "aarch64", "tsan", "asan", "autobahn", "autobahn_tls", "qemu", "soak"),
+    "full": (*QUICK, "wss", "deploy", "tsan", "asan", "fuzz", "autobahn", "autobahn_tls"),
+    "long": (*QUICK, "wss", "deploy", "aarch64", "tsan", "asan", "autobahn", "autobahn_tls", "qemu", "soak"),
 }
 EMULATOR = "qemu-aarch64"
 AARCH64 = ROOT / ".toolchain/aarch64"  # its libraries
@@ -73,12 +74,12 @@ THREADED = ("test_lifecycle.WaysToRun", "test_lifecycle.Signals", "test_lag.Chao
             "test_big_books.Snapshots")
 # A module that cannot be loaded is listed by its name: running it prints the reason.
 LIST_CLASSES = """
-import json, unittest
+import json, sys, unittest
 def tests_of(suite):
     for it in suite:
         yield from tests_of(it) if isinstance(it, unittest.TestSuite) else [it]
 found = {}
-for test in tests_of(unittest.defaultTestLoader.discover("tests/integration")):
+for test in tests_of(unittest.defaultTestLoader.discover(sys.argv[1])):
     kind = type(test)
     is_loaded = kind.__module__ != "unittest.loader"
     name = f"{kind.__module__}.{kind.__qualname__}" if is_loaded else test._testMethodName
@@ -165,9 +166,9 @@ def unittest_command(name):
     return ["/usr/bin/python3", "-B", "-m", "unittest", "-v", name]
 
 
-def integration_classes(environment):
+def classes_of(folder, environment):
     """{name: whether it runs alone}"""
-    listing = subprocess.run(["/usr/bin/python3", "-B", "-c", LIST_CLASSES], cwd=ROOT, check=True,
+    listing = subprocess.run(["/usr/bin/python3", "-B", "-c", LIST_CLASSES, folder], cwd=ROOT, check=True,
                              text=True, env=environment, stdout=subprocess.PIPE)
     return json.loads(listing.stdout.splitlines()[-1])
 
@@ -204,6 +205,8 @@ def what_is_missing(label):
         return "the packages for aarch64 are not there; scripts/setup.sh test fetches them"
     if label == "aarch64" and not IS_AARCH64 and not shutil.which(EMULATOR):
         return f"there is no {EMULATOR}; scripts/setup.sh long installs it"
+    if label == "deploy" and os.geteuid() != 0:
+        return "containers and packages need root: sudo python3 scripts/run_tests.py deploy zig-out/bin"
     return None
 
 
@@ -232,9 +235,10 @@ def commands(label, directory, names, environment):
     def is_wanted(name):
         return not names or any(wanted in name for wanted in names)
 
-    if label in ("integration", "wss"):
-        for name, runs_alone in integration_classes(environment).items():
-            is_chosen = label == "integration" or name.partition(".")[0] in PROTOCOL
+    if label in ("integration", "wss", "deploy"):
+        folder = "tests/deploy" if label == "deploy" else "tests/integration"
+        for name, runs_alone in classes_of(folder, environment).items():
+            is_chosen = label != "wss" or name.partition(".")[0] in PROTOCOL
             if is_chosen and is_wanted(name):
                 yield name, unittest_command(name), runs_alone
         return
@@ -263,6 +267,8 @@ def environment_of(label, directory):
         environment["RINGCAST_EMULATOR"] = EMULATOR
     if label == "wss":
         environment["RINGCAST_TEST_WSS"] = "1"
+    if label == "deploy":
+        environment["PYTHONPATH"] += f":{ROOT / 'tests/deploy'}"
     if label == "tsan":
         environment["RINGCAST_BIN_DIR"] += "/bin"
         environment["RINGCAST_SANITIZED"] = "1"
@@ -378,8 +384,8 @@ def command_of(stage, size):
         return [SCRIPT, stage, "scripts", *(AUTOBAHN_CASES if size == "full" else ())]
     if stage == "qemu":
         return [SCRIPT, stage, "scripts"]
-    if stage == "wss":
-        return [SCRIPT, stage, "zig-out/bin"]
+    if stage in ("wss", "deploy"):
+        return [SCRIPT, stage, str(ROOT / "zig-out/bin")]
     if stage == "soak":
         return [SCRIPT, stage, "zig-out/debug"]
     return [ZIG, "build", stage, "--summary", "none"]

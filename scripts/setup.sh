@@ -3,7 +3,7 @@
 #
 #   scripts/setup.sh run      packages to build and run ringcast
 #   scripts/setup.sh test     also packages for the tests
-#   scripts/setup.sh full     also the Autobahn suite, MkDocs and testssl.sh
+#   scripts/setup.sh full     also the Autobahn suite, MkDocs, testssl.sh, containers and packages
 #   scripts/setup.sh long     also QEMU, for whole machines and for programs for aarch64
 #   scripts/setup.sh docs     only MkDocs, for the website
 #
@@ -76,6 +76,17 @@ test_packages=(
 )
 full_packages=(
     testssl.sh       # looks for weak points of TLS
+    podman           # containers: builds and runs them,
+    buildah
+    runc
+    debootstrap      # makes the base image, and roots to install packages in
+    docker-compose   # checks the compose file
+    systemd          # checks the units, and activates sockets
+    logrotate        # rotates logs as the package sets it up
+    bash-completion  # completions of the shell,
+    zsh
+    lintian          # finds faults in packages
+    shellcheck       # finds faults in scripts
 )
 long_packages=(
     qemu-system-x86  # runs another kernel

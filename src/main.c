@@ -146,63 +146,6 @@ static int main_help(int argc, char **argv)
     return standard_fds_flush("ringcast") ? 0 : SERVER_EXIT_FAILED;
 }
 
-/* ---- Signals ---- */
-
-/* What main_on_early_signal takes back; NULL: nothing yet. */
-static const struct server *main_starting;
-
-/* During the start, whatever it waits for: ends the program as the signal does by default. */
-static void main_on_early_signal(int number)
-{
-    if (main_starting != NULL) {
-        counters_file_remove(&main_starting->counters_file);
-        sockets_unlink(&main_starting->sockets);
-    }
-    signal(number, SIG_DFL);
-    raise(number);
-    _exit(128 + number); /* The kernel spares process 1. */
-}
-
-static int main_catch_early_signals(struct server *server)
-{
-    struct sigaction action = {.sa_handler = main_on_early_signal, .sa_flags = SA_NODEFER};
-    main_starting = server;
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    return 0;
-}
-
-static int main_ignore_signals(struct server *server)
-{
-    (void)server;
-    signal(SIGPIPE, SIG_IGN);
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGHUP);
-    sigaddset(&signals, SIGUSR1);
-    sigaddset(&signals, SIGUSR2);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* They wait until main_wait reads them. */
-    return 0;
-}
-
-/* From here on main reads SIGINT and SIGTERM. Before the threads, which inherit the mask; after all
- * that may wait: a file, a name. */
-static int main_open_signals(struct server *server)
-{
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGHUP);
-    sigaddset(&signals, SIGUSR1);
-    sigaddset(&signals, SIGUSR2);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    server->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-    return server->signal_fd < 0 ? server_fail(-errno, "cannot receive signals",
-                                               "raise the limit of open files (ulimit -n)")
-                                 : 0;
-}
-
 /* ---- Set-up ---- */
 
 /* The keys of all tables that others choose the names of, before any of them is made. jansson's own
@@ -231,14 +174,14 @@ static int main_warn(struct server *server)
 static server_step *const main_prepare_steps[] = {
     server_open_logs,
     main_warn,
-    main_ignore_signals,
+    signals_ignore,
     server_raise_limits,
     server_choose_epoch,
     main_choose_keys,
     server_create_channels,
     server_create_staleness,
     server_create_encodings,
-    main_catch_early_signals,
+    signals_catch_early,
     server_open_counters,
     server_create_access,
     server_record_create,
@@ -259,7 +202,7 @@ static server_step *const main_open_steps[] = {
     server_create_dump,
     reload_create,
     server_admin_start,
-    main_open_signals,
+    signals_open,
     server_write_pid_file,
     server_start_threads,
     NULL,
@@ -547,7 +490,7 @@ int main(int argc, char **argv)
     tls_memory_wipe();
     main_unblock_signals();
     if (getpid() == 1) { /* of a container: without a handler the kernel drops the signals */
-        main_catch_early_signals(NULL);
+        signals_catch_early(NULL);
     }
     signal(SIGXFSZ, SIG_IGN); /* A file that has reached its limit (ulimit -f) is an error. */
     if (sched_getaffinity(0, sizeof cpus, &cpus) < 0) {

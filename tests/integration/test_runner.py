@@ -78,7 +78,7 @@ class Runner(unittest.TestCase):
         self.assertEqual(out.splitlines()[-1], "2 passed, 1 failed, 0 skipped")
 
     def test_a_module_that_cannot_be_loaded_is_a_test_that_fails(self):
-        listed = self.runner.integration_classes(self.runner.environment_of("integration", "."))
+        listed = self.runner.classes_of("tests/integration", self.runner.environment_of("integration", "."))
         self.assertIn("test_runner.Runner", listed)
         self.assertIn(True, listed.values())
         (self.folder / "test_broken.py").write_text("import what_is_not_there\n")

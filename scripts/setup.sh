@@ -81,6 +81,7 @@ full_packages=(
     runc
     debootstrap      # makes the base image, and roots to install packages in
     docker-compose   # checks the compose file
+    prometheus-alertmanager # sends alerts
     systemd          # checks the units, and activates sockets
     logrotate        # rotates logs as the package sets it up
     bash-completion  # completions of the shell,

@@ -12,7 +12,8 @@
 #   -c, --config PATH  docker: folder with ringcast.yaml, for /app/config; compose: file in place of
 #                      docker-compose.websocket.yml; kubernetes: file in place of
 #                      k8s/websocket-deployment.yaml
-#   -i, --image NAME   name of the image (websocket-server:latest); kubernetes: with a tag of its own
+#   -i, --image NAME   docker, kubernetes: name of the image (websocket-server:latest); kubernetes: with
+#                      a tag of its own
 #       --no-build     the image exists: do not build it
 #       --push         push the image to its registry
 #       --timeout N    seconds to become ready (120)
@@ -93,6 +94,7 @@ check_arguments() {
     '') [ "$command" != deploy ] || usage_error "-e is missing: development, test or production" ;;
     *) usage_error "-e $environment is not development, test or production" ;;
     esac
+    [ "$target" != compose ] || [ "$image" = $name:latest ] || usage_error "-i: the compose file names the image"
     [ "$target:$command" != kubernetes:deploy ] || [[ $image =~ :[^/]+$ && $image != *:latest ]] ||
         usage_error "-i $image: pods start again when the name of the image changes; give a tag, such as ringcast:1.2.0"
 }
@@ -304,10 +306,10 @@ kubernetes_deploy() {
     local keep=()
     build_image
     [ $build = no ] || kubernetes_check
-    render | kubectl apply --dry-run=client -f - >/dev/null || fail "the manifest is not good: nothing was changed"
+    kubectl apply --dry-run=client -f - >/dev/null < <(render) || fail "the manifest is not good: nothing was changed"
     # Tokens that were set in the cluster stay.
     ! kubectl -n $namespace get secret websocket-tokens >/dev/null 2>&1 || keep=(-l 'ringcast/keep!=yes')
-    render | run kubectl apply "${keep[@]}" -f -
+    run kubectl apply "${keep[@]}" -f - < <(render)
     kubernetes_ready && return 0
     kubectl -n $namespace get pods >&2 || true
     run kubectl -n $namespace rollout undo deployment/$name || fail "the server did not become ready"

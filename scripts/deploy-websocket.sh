@@ -319,12 +319,12 @@ kubernetes_deploy() {
 
 kubernetes_ready() { run kubectl -n $namespace rollout status deployment/$name --timeout="${timeout}s"; }
 kubernetes_health() {
-    run kubectl -n $namespace wait deployment/$name --for=condition=Available --timeout=5s
-    run kubectl -n $namespace exec deployment/$name -- ringcast health --ready
+    run kubectl -n $namespace wait deployment/$name --for=condition=Available --timeout=5s &&
+        run kubectl -n $namespace exec deployment/$name -- ringcast health --ready
 }
 kubernetes_verify() {
-    run kubectl -n $namespace get deployment,pods,service,hpa
-    run kubectl -n $namespace exec deployment/$name -- ringcast ctl stats
+    run kubectl -n $namespace get deployment,pods,service,hpa &&
+        run kubectl -n $namespace exec deployment/$name -- ringcast ctl stats
 }
 
 kubernetes_rollback() {
@@ -339,10 +339,12 @@ check_arguments
 cd "$(dirname "$0")/.."
 manifest=${config:-k8s/websocket-deployment.yaml}
 check_dependencies
-"${target}_$command"
 case $command in
 deploy | rollback)
-    "${target}_verify"
+    "${target}_$command"
+    "${target}_verify" || fail "the server does not answer"
     say "$command is done"
     ;;
+health) "${target}_health" || fail "the server is not ready" ;;
+cleanup) "${target}_cleanup" ;;
 esac

@@ -576,7 +576,8 @@ const Context = struct {
             const text = std.mem.replaceOwned(u8, c.b.allocator, c.read(path), unit_bin, bin) catch @panic("OOM");
             tree.write("lib/systemd/system", std.fs.path.basename(path), text);
         }
-        tree.write("share/ringcast", "files", tree.names.items);
+        const list = tree.add("share/ringcast", "files"); // itself, too
+        _ = tree.folder.add(list, tree.names.items);
         return tree.folder.getDirectory();
     }
 

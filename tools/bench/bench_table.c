@@ -35,7 +35,7 @@ static const struct bench_table_row bench_table[] = {
     {"protocol", 0, TEXT(protocol_name), "NAME",
      "ringcast, plain (any WebSocket server), nats or mqtt (ringcast)"},
     {"preset", 0, BENCH_TABLE_PRESET, AT(preset), 0, 0, "NAME",
-     "options for a kind of server, or a stress test; see the end of this text"},
+     "options for a kind of server or a stress test; see the end"},
     {"latency", 'L', FLAG(latency), NULL, "also print the latency by percentile, in detail"},
     {"json", 'j', FLAG(json), NULL, "print one JSON object instead of text"},
     {"quiet", 'q', FLAG(quiet), NULL, "print no first line and no progress"},

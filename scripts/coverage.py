@@ -18,7 +18,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OUT = ROOT / "zig-out" / "coverage"
-FLAGS = "--coverage -fprofile-update=atomic"
+FLAGS = "-w --coverage -fprofile-update=atomic"
 LIBRARIES = ("-luring -ljansson -lmicrohttpd -lssl -lcrypto -lyaml -lz -lzstd -ljemalloc -lpthread -lm").split()
 PROGRAMS = {"ringcast": "src/main.c", "ringcast-tap": "tools/tap/tap_main.c", "ringcast-bench": "tools/bench/bench_main.c",
             "ringcast-echo": "tools/echo/echo_main.c"}

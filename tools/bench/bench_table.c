@@ -95,7 +95,7 @@ static const struct bench_table_row bench_table[] = {
      BYTES(payload_bytes, BENCH_ECHO_PAYLOAD_BYTES_MIN, WS_CLIENT_MESSAGE_BYTES_MAX), "N",
      "bytes of a message, 16 to 16384 (64)"},
     {"requests", 0, U32(request_count, 0, 1000000000), "N",
-     "ringcast: send N LISTs in all, each when the one before is answered"},
+     "ringcast: send N LISTs, one after the other, and grade the answers"},
 
     {.help = "Measurement and report"},
     {"until", 0, TEXT(until_text), "P=TIME", "find how many connections get, for example, p99=5ms"},

@@ -125,7 +125,7 @@ const shipped = [_]Shipped{
     .{ .from = "examples/my_feed", .to = "share/doc/ringcast/examples/my_feed" },
 };
 /// Units of systemd, in which the program has the path of the prefix.
-const units = [_][]const u8{"docs/ringcast.service"};
+const units = [_][]const u8{"packaging/systemd/ringcast.service", "packaging/systemd/ringcast.socket"};
 const unit_bin = "/usr/local/bin/";
 /// Tests whose core is tests/session_double.c: linked with no more of ring than its board.
 const tests_with_session_double = [_][]const u8{

@@ -67,9 +67,8 @@ void server_notify_reload(struct server *server)
 void server_notify_reloaded(struct server *server, int error)
 {
     if (server->stop_ns == 0) {
-        server_notify_state(server, error == 0
-                                        ? "; reloaded"
-                                        : "; the last reload was refused, the log says why");
+        server_notify_state(server, error == 0 ? "; reloaded"
+                                               : "; the last reload was refused, the log says why");
     }
 }
 

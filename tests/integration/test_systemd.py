@@ -1,6 +1,8 @@
-"""A service of systemd: notices in order, the watchdog, and sockets that are passed."""
+"""A service of systemd: its units, notices in order, the watchdog, and sockets that are passed."""
+import os
 import pathlib
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -12,10 +14,13 @@ import unittest
 import tls_files
 from clients import RawClient
 from ptrace import StoppedThread
-from server import Server, program, reap, spawn, wait_until
+from server import CHECKOUT, Server, program, reap, run, spawn, wait_until
 from systemd import NoticeSocket, passing
 
 FEED = ("--feed", "sim:symbols=5,rate=200")
+UNITS = CHECKOUT / "packaging/systemd"
+UNIT = UNITS / "ringcast.service"
+EXPOSURE_MAX = 2.0
 LIMIT = 4  # seconds, of --watchdog-seconds
 
 
@@ -32,6 +37,59 @@ def accepts(address, seconds=0.2):
             return bool(connection.recv(1))
         except TimeoutError:
             return False
+
+
+class Units(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="ringcast-")
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        self.text = UNIT.read_text(encoding="utf8")
+
+    def values(self, key):
+        return re.findall(rf"(?m)^{key}=(.*)$", self.text)
+
+    def test_its_command_and_variables_are_good(self):
+        """S75: what the unit starts, checked with a file in place of that in /etc."""
+        (command,), (reload,) = self.values("ExecStart"), self.values("ExecReload")
+        words = shlex.split(command)
+        self.assertEqual(pathlib.Path(words[0]).name, "ringcast")
+        words[0], words[words.index("/etc/ringcast/ringcast.yaml")] = program("ringcast"), str(CHECKOUT / "docs/ringcast.yaml")
+        variables = dict(value.split("=", 1) for value in self.values("Environment"))
+        variables["RINGCAST_DUMP_DIR"] = str(self.folder)
+        done = run([*words, "--check-config"], env={**os.environ, **variables}, cwd=self.folder)
+        self.assertEqual((done.returncode, done.stdout), (0, "configuration is good\n"), done.stderr)
+        with Server(*FEED) as server:
+            done = run([program("ringcast"), *shlex.split(reload.replace("$MAINPID", str(server.pid)))[1:]])
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIsNotNone(server.wait_for_line("reloaded in"))
+
+    @unittest.skipUnless(shutil.which("systemctl"), "SKIPPED: systemd is not installed")
+    def test_systemctl_knows_it_by_both_names(self):
+        """S75: systemctl status websocket-server"""
+        units = self.folder / "etc/systemd/system"
+        shutil.copytree(UNITS, units)
+        done = run(["systemctl", f"--root={self.folder}", "enable", "ringcast.service"])
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(pathlib.Path(os.readlink(units / "websocket-server.service")).name, "ringcast.service")
+
+    @unittest.skipUnless(shutil.which("systemd-analyze"), "SKIPPED: systemd is not installed")
+    def test_systemd_finds_no_fault_in_them(self):
+        """S75, S130: systemd-analyze verify and security; the drop-in is part of the unit."""
+        (self.folder / "ringcast.service.d").mkdir()
+        shutil.copy(UNITS / "latency.conf", self.folder / "ringcast.service.d")
+        unit, listening = self.folder / UNIT.name, self.folder / "ringcast.socket"
+        unit.write_text(self.text.replace("/usr/local/bin/ringcast", program("ringcast")))
+        shutil.copy(UNITS / listening.name, listening)
+        done = run(["systemd-analyze", "verify", "--man=no", str(unit), str(listening)])
+        self.assertEqual([line for line in done.stderr.splitlines() if "ringcast" in line], [], done.stderr)
+        done = run(["systemd-analyze", "security", "--no-pager", "--offline=true",
+                    f"--threshold={int(EXPOSURE_MAX * 10)}", str(unit)])
+        level = float(re.search(r"Overall exposure level for ringcast.service: ([\d.]+)", done.stdout)[1])
+        self.assertLessEqual(level, EXPOSURE_MAX, done.stdout)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        page = (CHECKOUT / "docs/systemd.md").read_text(encoding="utf8")
+        self.assertIn(f"The exposure level is {level} of 10", page)
 
 
 class Notices(unittest.TestCase):
@@ -149,7 +207,7 @@ class Activation(unittest.TestCase):
                 held = []
                 def both_serve():
                     held.append(RawClient(server.port))
-                    return all(core["connections"] > 0 for core in server.stats()["cores"]) or len(held) > 100
+                    return all(core["accepted"] > 0 for core in server.stats()["cores"]) or len(held) > 100
                 self.assertTrue(wait_until(both_serve))
                 self.assertLess(len(held), 100, server.stats()["cores"])
                 for client in held:
@@ -218,11 +276,13 @@ class Activation(unittest.TestCase):
                      stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         try:
             self.assertTrue(wait_until(lambda: "Listening on" in tool.stderr.readline(), 20))
-            with RawClient(port, timeout=60):
-                pass
+            RawClient(port, timeout=60).close()
+            said = []
+            while not said or " engine io_uring" not in said[-1]:
+                said.append(tool.stderr.readline())
+                self.assertNotEqual(said[-1], "", said)  # It has ended.
+            self.assertRegex("".join(said), rf"listening on 127\.0\.0\.1:{port}, admin on")
             tool.send_signal(signal.SIGTERM)
-            said = tool.communicate(timeout=20)[1]
-            self.assertRegex(said, rf"listening on 127\.0\.0\.1:{port}, admin on")
-            self.assertEqual(tool.returncode, 0, said)
+            self.assertEqual(tool.wait(20), 0)
         finally:
             reap(tool)

@@ -96,7 +96,6 @@ struct server {
     /* main's own. */
     int signal_fd;      /* -1: none */
     uint64_t tick_ns;   /* when the metrics took their last sample */
-    uint64_t stop_ns;   /* when the end began, by the first signal mostly */
     uint64_t signal_ns; /* when the first signal came that ends it; 0: none has */
     struct drain_request drain;
     struct tls_watch tls_watch;

@@ -12,6 +12,7 @@
 #include "codec/base/units.h"
 #include "codec/base/version.h"
 #include "ring/board/counters_file.h"
+#include "ring/io/listener_group.h"
 #include "src/base/log.h"
 
 #define SOCKETS_USER_TIMEOUT_MS_MIN 10000
@@ -49,7 +50,9 @@ static int sockets_open_tcp(struct listener_tcp *listener_out, const struct opti
         bool is_port = is_taken || error == -EACCES;
         size_t used = strlen(text);
         snprintf(text + used, sizeof text - used, "%s",
-                 is_taken ? "; a second ringcast needs its own --port and --admin-port" : "");
+                 is_taken ? "; a second ringcast needs its own --port and --admin-port, or "
+                            "--reuse-port to replace the first one"
+                          : "");
         sockets_log(options, LOG_LEVEL_ERROR, is_port ? port : host, text);
     } else if (listener_out->skipped[0] != '\0') {
         snprintf(text, sizeof text, "this machine lacks some of the addresses of %.60s: %s",
@@ -60,14 +63,15 @@ static int sockets_open_tcp(struct listener_tcp *listener_out, const struct opti
 }
 
 /* Signals wait until the socket is known: their handler removes its file. */
-static int sockets_open_unix(struct listener_unix *listener, const char *path, char *error_out,
-                             size_t error_bytes)
+static int sockets_open_unix(struct listener_unix *listener, const char *path, bool take_over,
+                             char *error_out, size_t error_bytes)
 {
     sigset_t all;
     sigset_t before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = listener_unix_open(listener, path, error_out, error_bytes);
+    int error = take_over ? listener_unix_take_over(listener, path, error_out, error_bytes)
+                          : listener_unix_open(listener, path, error_out, error_bytes);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return error;
 }
@@ -99,7 +103,7 @@ static int sockets_open_ctl(struct sockets *sockets, const struct options *optio
         return 0;
     }
     mode_t mask = umask(0177); /* mode 0600 */
-    int error = sockets_open_unix(&sockets->ctl, path, text, sizeof text);
+    int error = sockets_open_unix(&sockets->ctl, path, options->reuse_port, text, sizeof text);
     umask(mask);
     if (error < 0 && options->ctl_path != NULL) {
         sockets_log(options, LOG_LEVEL_ERROR, "ctl-socket", text);
@@ -121,10 +125,12 @@ static int sockets_open_admin(struct sockets *sockets, const struct options *opt
     struct listener_options admin = {
         .host = options->admin_host,
         .port = (uint16_t)options->admin_port,
+        .reuse_port = options->reuse_port,
     };
     struct listener_options metrics = {
         .host = options->metrics_host,
         .port = (uint16_t)options->metrics_port,
+        .reuse_port = options->reuse_port,
     };
     int error = sockets_open_tcp(&sockets->admin, options, "admin-host", "admin-port", &admin, 1);
     return error == 0 && options_has_metrics_port(options)
@@ -144,6 +150,7 @@ static int sockets_open_clients(struct sockets *sockets, const struct options *o
         .user_timeout_ms =
             (uint32_t)(timeout_ms < SOCKETS_USER_TIMEOUT_MS_MIN ? SOCKETS_USER_TIMEOUT_MS_MIN
                                                                 : timeout_ms),
+        .reuse_port = options->reuse_port,
     };
     int error =
         sockets_open_tcp(&sockets->clients, options, "host", "port", &clients, options->core_count);
@@ -160,7 +167,8 @@ int sockets_open(struct sockets *sockets, const struct options *options, const c
     int error = sockets_open_clients(sockets, options);
     if (error == 0 && options->unix_path != NULL) {
         char text[SOCKETS_ERROR_BYTES_MAX - 64];
-        error = sockets_open_unix(&sockets->unix_listener, options->unix_path, text, sizeof text);
+        error = sockets_open_unix(&sockets->unix_listener, options->unix_path, options->reuse_port,
+                                  text, sizeof text);
         if (error < 0) {
             sockets_log(options, LOG_LEVEL_ERROR, "unix", text);
         }
@@ -171,12 +179,34 @@ int sockets_open(struct sockets *sockets, const struct options *options, const c
     return error == 0 ? sockets_open_ctl(sockets, options, counters_path) : error;
 }
 
+bool sockets_leave(struct sockets *sockets)
+{
+    assert_always(sockets->clients.address_count > 0);
+    sockets->has_left = listener_group_leave(&sockets->clients);
+    sockets->has_left &= listener_group_leave(&sockets->tls);
+    (void)listener_group_leave(&sockets->admin);
+    (void)listener_group_leave(&sockets->metrics);
+    return sockets->has_left;
+}
+
+void sockets_silence(const struct sockets *sockets)
+{
+    if (sockets->has_left) {
+        listener_group_silence(&sockets->clients);
+        listener_group_silence(&sockets->tls);
+        listener_group_silence(&sockets->admin);
+        listener_group_silence(&sockets->metrics);
+    }
+}
+
 void sockets_close(struct sockets *sockets)
 {
     listener_close_tcp(&sockets->clients);
     listener_close_tcp(&sockets->tls);
-    listener_close_tcp(&sockets->admin);
-    listener_close_tcp(&sockets->metrics);
+    if (!sockets->admin_is_given) {
+        listener_close_tcp(&sockets->admin);
+        listener_close_tcp(&sockets->metrics);
+    }
     if (sockets->unix_listener.fd >= 0) {
         listener_unix_close(&sockets->unix_listener);
     }

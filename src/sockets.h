@@ -9,6 +9,7 @@
 #ifndef RINGCAST_SRC_SOCKETS_H
 #define RINGCAST_SRC_SOCKETS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "ring/core/core.h"
@@ -23,9 +24,11 @@ struct sockets {
     struct listener_tcp clients;        /* a share for each core; like: */
     struct listener_tcp tls;            /* the same addresses, another port; or none */
     struct listener_unix unix_listener; /* shared by all cores; or none */
-    struct listener_tcp admin;          /* fds of -1: the admin server has taken them */
-    struct listener_tcp metrics;        /* the same; or none */
-    struct listener_unix ctl;           /* of the admin server; or none */
+    struct listener_tcp admin;
+    struct listener_tcp metrics; /* or none */
+    bool admin_is_given;         /* The admin server closes the fds of these two. */
+    bool has_left;               /* Other servers receive the new connections. */
+    struct listener_unix ctl;    /* of the admin server; or none */
     char ctl_path[SOCKETS_CTL_PATH_BYTES_MAX];
 };
 
@@ -36,6 +39,12 @@ void sockets_init(struct sockets *sockets);
  * counters_path: of the counters file, beside which the default socket for ctl is; "": none. */
 int sockets_open(struct sockets *sockets, const struct options *options, const char *counters_path);
 void sockets_close(struct sockets *sockets);
+
+/* Gives new connections to another server of this user that listens at the same ports. Returns
+ * whether there is one at each address for clients. */
+bool sockets_leave(struct sockets *sockets);
+/* After it, and before any socket is closed. */
+void sockets_silence(const struct sockets *sockets);
 
 /* Removes the files of the Unix sockets. Also for signal handlers. */
 void sockets_unlink(const struct sockets *sockets);

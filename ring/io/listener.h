@@ -10,12 +10,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct listener_options {
     const char *host;           /* "0.0.0.0", "::", a name or an address */
     uint16_t port;              /* 0: any free one */
     uint32_t send_buffer_bytes; /* 0: the system's */
     uint32_t user_timeout_ms;   /* TCP_USER_TIMEOUT; 0: the system's */
+    bool reuse_port;            /* Another server of this user may have the port already. */
 };
 
 #define LISTENER_ADDRESSES_MAX 8 /* a host with more is refused */
@@ -29,13 +31,14 @@ struct listener_tcp {
     uint16_t port;
     int fds[LISTENER_ADDRESSES_MAX][LISTENER_SHARES_MAX];
     char names[LISTENER_ADDRESSES_MAX][LISTENER_NAME_BYTES_MAX]; /* "[::1]:8765" */
+    ino_t elders[LISTENER_ADDRESSES_MAX]; /* a listener that had the address before; 0: none */
     char skipped[256]; /* the host's addresses that this machine lacks, and why; empty: none */
 };
 
 /* Listens on all addresses of the host, IPv6 and IPv4; on :: for both. Each has share_count sockets
- * by SO_REUSEPORT, after an exclusive bind has shown that the port is free. -EADDRINUSE: another
- * program, perhaps another ringcast, has the port at one of them. Addresses that this machine lacks
- * are skipped when it has others. */
+ * by SO_REUSEPORT, after an exclusive bind has shown that the port is free, unless reuse_port and a
+ * port are given. -EADDRINUSE: another program, perhaps another ringcast, has the port at one of
+ * them. Addresses that this machine lacks are skipped when it has others. */
 int listener_open_tcp(struct listener_tcp *listener_out, const struct listener_options *options,
                       uint32_t share_count, char *error_out, size_t error_bytes);
 void listener_close_tcp(struct listener_tcp *listener);

@@ -27,6 +27,10 @@ struct listener_unix {
 int listener_unix_open(struct listener_unix *listener_out, const char *path, char *error_out,
                        size_t error_bytes);
 
+/* The same beside a server that listens there: its clients stay, and new ones come here. */
+int listener_unix_take_over(struct listener_unix *listener_out, const char *path, char *error_out,
+                            size_t error_bytes);
+
 /* Removes this user's sockets of dead processes, whose names begin and end so. */
 void listener_unix_remove_dead(const char *directory, const char *prefix, const char *suffix);
 

@@ -537,6 +537,10 @@ int main(int argc, char **argv)
         options_print(stdout, &server.options);
         return standard_fds_flush("ringcast") ? 0 : SERVER_EXIT_FAILED;
     }
+    if (activation_take(&server.activation, text, sizeof text) < 0) {
+        log_say(STDERR_FILENO, "ringcast: %s\n", text);
+        return SERVER_EXIT_USAGE;
+    }
     int error =
         arenas_create(server.options.core_count + MAIN_OTHER_THREADS +
                       (options_has_tls(&server.options) ? server.options.tls.thread_count : 0));

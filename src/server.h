@@ -79,6 +79,7 @@ struct server {
     struct reload *reload;
     struct admin *admin;
 
+    struct activation activation; /* what was passed */
     struct sockets sockets;
     struct pid_file pid_file;
 

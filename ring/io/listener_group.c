@@ -79,7 +79,8 @@ static uint32_t listener_group_others(const struct listener_tcp *listener, uint3
     struct sockaddr_storage address = {0};
     socklen_t bytes = sizeof address;
     assert_always(index < listener->address_count);
-    if (getsockname(listener->fds[index][0], (struct sockaddr *)&address, &bytes) < 0) {
+    if (listener->is_passed ||
+        getsockname(listener->fds[index][0], (struct sockaddr *)&address, &bytes) < 0) {
         return 0;
     }
     struct listener_group group = listener_group_find(&address, listener->elders[index]);

@@ -148,8 +148,7 @@ void core_stop(struct core *core);
 
 /* Any thread, once. Connections are notified (ops.on_drain), still get their frames, and are closed
  * with 4201 one after the other, evenly up to end_ns; one that is behind, when it has caught up.
- * New ones wait where the listener is kept; elsewhere they get 503 if refuses, or a notice as well.
- */
+ * New ones wait where the listener is kept; elsewhere, refuses: 503, otherwise a notice as well. */
 void core_drain(struct core *core, uint64_t end_ns, bool refuses);
 
 /* Tells a core that the log's head moved. The caller has published the head before. Returns

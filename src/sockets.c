@@ -219,7 +219,8 @@ static int sockets_open_clients(struct sockets *sockets, const struct options *o
                   .send_buffer_bytes = options->send_buffer_bytes,
                   .user_timeout_ms = (uint32_t)(timeout_ms < SOCKETS_USER_TIMEOUT_MS_MIN
                                                     ? SOCKETS_USER_TIMEOUT_MS_MIN
-                                                    : timeout_ms)},
+                                                    : timeout_ms),
+                  .reuse_port = options->reuse_port},
         .share_count = options->core_count,
     };
     int error = sockets_open_tcp(&sockets->clients, options, &door, activation);

@@ -56,7 +56,7 @@ void server_notify_ready(struct server *server)
 void server_notify_reload(struct server *server)
 {
     char lines[NOTIFY_MESSAGE_BYTES_MAX];
-    if (server->stop_ns != 0) {
+    if (server->notices.is_stopping) {
         return; /* A server that stops is not ready again. */
     }
     snprintf(lines, sizeof lines, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=reloading",
@@ -66,7 +66,7 @@ void server_notify_reload(struct server *server)
 
 void server_notify_reloaded(struct server *server, int error)
 {
-    if (server->stop_ns == 0) {
+    if (!server->notices.is_stopping) {
         server_notify_state(server, error == 0 ? "; reloaded"
                                                : "; the last reload was refused, the log says why");
     }
@@ -75,6 +75,7 @@ void server_notify_reloaded(struct server *server, int error)
 void server_notify_stopping(struct server *server, uint64_t drain_ns, uint32_t conn_count)
 {
     char lines[NOTIFY_MESSAGE_BYTES_MAX];
+    server->notices.is_stopping = true;
     uint64_t most_us = (drain_ns + SERVER_NOTIFY_END_NS) / 1000;
     snprintf(lines, sizeof lines,
              "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64 "\nSTATUS=stopping: %u clients are closed",
@@ -105,7 +106,7 @@ void server_notify_tick(struct server *server, uint64_t now_ns)
         !watchdog_is_stalled(&server->watchdog, now_ns)) {
         server_notify_complain(server, notify_sign_of_life(&notices->notify, now_ns), now_ns);
     }
-    if (server->stop_ns == 0 && now_ns - notices->status_ns >= SERVER_NOTIFY_STATUS_NS) {
+    if (!notices->is_stopping && now_ns - notices->status_ns >= SERVER_NOTIFY_STATUS_NS) {
         server_notify_status(server, now_ns);
     }
 }

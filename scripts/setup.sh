@@ -3,7 +3,7 @@
 #
 #   scripts/setup.sh run      packages to build and run ringcast
 #   scripts/setup.sh test     also packages for the tests
-#   scripts/setup.sh full     also the Autobahn suite, MkDocs, testssl.sh, containers and packages
+#   scripts/setup.sh full     also the Autobahn suite, testssl.sh, tools for the website and for deployment
 #   scripts/setup.sh long     also QEMU, for whole machines and for programs for aarch64
 #   scripts/setup.sh docs     only MkDocs, for the website
 #
@@ -85,6 +85,7 @@ full_packages=(
     runc
     debootstrap      # makes the base image, and roots to install packages in
     docker-compose   # checks the compose file
+    prometheus-alertmanager # sends alerts
     systemd          # checks the units, and activates sockets
     logrotate        # rotates logs as the package sets it up
     bash-completion  # completions of the shell,
@@ -187,16 +188,20 @@ fetch_autobahn() {
 }
 
 # All files are pinned by their hashes. If the folder exists, it is complete.
-install_mkdocs() {
-    local home=.toolchain/mkdocs unpacked=.toolchain/unpacked
-    ! cmp -s scripts/docs_requirements.txt "$home/docs_requirements.txt" || return 0
-    say "installing MkDocs with Material (30 MB, from PyPI) into $home/"
+install_wheels() {
+    local what=$1 requirements=$2 home=$3 unpacked=.toolchain/unpacked
+    ! cmp -s "scripts/$requirements" "$home/$requirements" || return 0
+    say "installing $what (30 MB, from PyPI) into $home/"
     rm -rf "$unpacked"
     python3 -m pip install -q --no-deps --require-hashes --only-binary :all: --root-user-action ignore \
-        --disable-pip-version-check --target "$unpacked" -r scripts/docs_requirements.txt || return 1
-    cp scripts/docs_requirements.txt "$unpacked"
+        --disable-pip-version-check --target "$unpacked" -r "scripts/$requirements" || return 1
+    cp "scripts/$requirements" "$unpacked"
     rm -rf "$home"
     mv "$unpacked" "$home"
+}
+install_mkdocs() { install_wheels "MkDocs with Material" docs_requirements.txt .toolchain/mkdocs; }
+install_kubernetes() {
+    install_wheels "the schemas of Kubernetes" kubernetes_requirements.txt .toolchain/kubernetes
 }
 
 case ${1:-} in
@@ -227,5 +232,6 @@ case $1 in
 full | long)
     fetch_autobahn
     install_mkdocs || say "could not install MkDocs: the test of the website will be skipped"
+    install_kubernetes || say "could not install the schemas of Kubernetes: their test will be skipped"
     ;;
 esac

@@ -176,7 +176,9 @@ class Prefix(unittest.TestCase):
         self.assertLessEqual({
             "include/ringcast_publish.h", "lib/libringcast_publish.a", "lib/sysctl.d/60-ringcast.conf",
             "share/zsh/site-functions/_ringcast", "share/man/man3/ringcast_publish.3", "share/ringcast/ringcast.limits",
-            "share/ringcast/ringcast.logrotate", "share/doc/ringcast/LICENSE", "share/doc/ringcast/docs/install.md",
+            "share/ringcast/ringcast.logrotate", "share/ringcast/seccomp.json",
+            "share/ringcast/prometheus/alert_rules.yml", "share/ringcast/grafana/dashboards/ringcast.json",
+            "share/doc/ringcast/LICENSE", "share/doc/ringcast/docs/install.md",
             "share/doc/ringcast/docs/ringcast.yaml", "share/doc/ringcast/examples/publish.c"}, installed)
         unit = (self.folder / "lib/systemd/system/ringcast.service").read_text(encoding="utf8")
         self.assertIn(f"ExecStart={self.folder}/bin/ringcast ", unit)

@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import threading
 import unittest
+import urllib.error
 import urllib.parse
 import urllib.request
 
@@ -143,11 +144,13 @@ class Prometheus:
         reap(self.process)
 
     def query(self, expression):
-        """The samples; None while it does not listen."""
+        """The samples; None while it starts."""
         query = urllib.parse.urlencode({"query": expression})
         try:
             return get_json(f"http://127.0.0.1:{self.port}/api/v1/query?{query}")["data"]["result"]
         except urllib.error.HTTPError as error:
+            if error.code == 503:
+                return None
             raise AssertionError(f"{expression}: {error.read().decode()}") from error
         except OSError:
             return None

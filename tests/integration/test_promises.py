@@ -61,7 +61,8 @@ def all_tests():
         name = str(path.relative_to(CHECKOUT))
         if any(block.run for block in doc_commands.blocks_of(name, path.read_text(encoding="utf8"))):
             names.add("test_docs." + re.sub(r"\W", "_", name))
-    return names
+    return names | {str(path.relative_to(CHECKOUT)) for folder in ("bench", "scripts")
+                    for path in (CHECKOUT / folder).glob("*.py")}
 
 
 def ids_in_tests():

@@ -178,7 +178,7 @@ docker_deploy() {
     build_image
     check_in_image "${run_options[@]}"
     if container $name; then
-        ! container $name-previous || run "${engine[@]}" rm $name-previous >/dev/null
+        ! container $name-previous || run "${engine[@]}" rm --volumes $name-previous >/dev/null
         docker_stop $name
         run "${engine[@]}" rename $name $name-previous
     fi
@@ -189,7 +189,7 @@ docker_deploy() {
         return 0
     fi
     "${engine[@]}" logs --tail 20 $name >&2 || true
-    run "${engine[@]}" rm --force $name >/dev/null || true
+    run "${engine[@]}" rm --force --volumes $name >/dev/null || true
     if container $name-previous; then
         run "${engine[@]}" rename $name-previous $name
         run "${engine[@]}" start $name >/dev/null
@@ -229,7 +229,7 @@ docker_cleanup() {
     for it in $name $name-previous; do
         container "$it" || continue
         docker_stop "$it"
-        run "${engine[@]}" rm "$it" >/dev/null
+        run "${engine[@]}" rm --volumes "$it" >/dev/null
     done
     ! "${engine[@]}" image inspect "$image" >/dev/null 2>&1 || run "${engine[@]}" rmi "$image" >/dev/null
     say "the volume $name-logs stays"

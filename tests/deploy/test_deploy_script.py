@@ -1,30 +1,22 @@
 """scripts/deploy-websocket.sh -t docker, and diagnose.sh --container, with Podman.
 
-Podman has a storage of its own for them, so that the names of the script are free. The image is made of the
-program and its libraries as they are here; the Dockerfile is stood in for, so that a build takes seconds.
+Podman has a storage of its own for them, so that the names of the script are free. The image is the last stage of
+the Dockerfile, with the program that is built already, so that a build takes seconds.
 """
 import json
 import os
 import pathlib
-import re
 import shutil
 import socket
 import tempfile
 import unittest
 
 import debian
-from server import BIN_DIR, CHECKOUT, run
+from server import CHECKOUT, run
 
-BASE = """FROM scratch
-COPY root /
-COPY --chown=1000:1000 app /app
-USER 1000:1000
-WORKDIR /app
-ENTRYPOINT ["ringcast"]
-"""
 DOCKERFILE = """FROM localhost/base
 LABEL version={version}
-ENV PATH=/usr/bin {variables}
+ENV VERSION={version} {variables}
 """
 
 
@@ -47,17 +39,23 @@ class Podman(unittest.TestCase):
         cls.checkout = cls.folder / "checkout"
         for name in ("scripts", "container"):
             shutil.copytree(CHECKOUT / name, cls.checkout / name)
-        root = cls.checkout / "root"
-        for path in (root / "usr/bin", cls.checkout / "app/logs", cls.checkout / "app/config"):
-            path.mkdir(parents=True)
-        shutil.copy(BIN_DIR / "ringcast", root / "usr/bin")
-        libraries = re.findall(r"/\S+", debian.command("ldd", str(BIN_DIR / "ringcast")))
-        debian.command("cp", "-L", "--parents", *libraries, str(root))
         cls.env = {**os.environ, "CONTAINER_ENGINE": " ".join(cls.podman), "WEBSOCKET_PORT": free_port(),
                    "ADMIN_PORT": free_port(), "RUN_OPTIONS": "--ulimit nproc=1000:1000", "BUILDAH_LAYERS": "false"}
-        (cls.checkout / "Dockerfile.base").write_text(BASE)
-        debian.command(*cls.podman, "build", "--layers=false", "-t", "base", "-f", "Dockerfile.base", str(cls.checkout))
+        cls.build_base()
         cls.addClassCleanup(cls.remove_containers)
+
+    @classmethod
+    def build_base(cls):
+        """The last stage of the Dockerfile."""
+        stage = (CHECKOUT / "Dockerfile").read_text(encoding="utf8").partition("FROM scratch\n")[2]
+        copied = "COPY --from=build /root/image/ /\n"
+        if copied not in stage:
+            raise AssertionError(f"the Dockerfile has no line {copied}")
+        debian.command("container/make_root.sh", f"{cls.checkout}/root", cwd=CHECKOUT)
+        (cls.checkout / "Dockerfile.base").write_text("FROM scratch\n" + stage.replace(
+            copied, "COPY root /\nCOPY --chown=1000:1000 root/app /app\n"))
+        debian.command(*cls.podman, "build", "--format", "docker", "--layers=false", "-t", "base", "-f",
+                       f"{cls.checkout}/Dockerfile.base", str(cls.checkout))
 
     @classmethod
     def remove_containers(cls):

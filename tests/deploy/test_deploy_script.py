@@ -107,6 +107,8 @@ class Podman(unittest.TestCase):
 
         done = self.script("cleanup")
         self.assertEqual((done.returncode, self.containers()), (0, []), done.stderr)
+        self.assertEqual(debian.command(*self.podman, "images", "--noheading", "--format", "{{.Repository}}").split(),
+                         ["localhost/base"])
         self.assertEqual(self.script("health").returncode, 1)
         self.assertIn("websocket-server-logs", debian.command(*self.podman, "volume", "ls", "--quiet"))
 

@@ -7,7 +7,7 @@
 #   scripts/deploy-websocket.sh -t TARGET rollback          back to what ran before the last deploy
 #   scripts/deploy-websocket.sh -t TARGET cleanup           removes what deploy made; logs stay
 #
-#   -e ENV             profile: development, test or production
+#   -e ENV             profile: development, test or production; compose: also for rollback
 #   -t TARGET          docker, compose or kubernetes
 #   -c, --config PATH  docker: folder with ringcast.yaml, for /app/config; compose: file in place of
 #                      docker-compose.websocket.yml; kubernetes: file in place of
@@ -91,7 +91,8 @@ check_arguments() {
     [[ $timeout =~ ^[0-9]+$ ]] || usage_error "--timeout is not a number: $timeout"
     case $environment in
     development | test | production) ;;
-    '') [ "$command" != deploy ] || usage_error "-e is missing: development, test or production" ;;
+    '') [[ $command != deploy && $target:$command != compose:rollback ]] ||
+        usage_error "-e is missing: development, test or production" ;;
     *) usage_error "-e $environment is not development, test or production" ;;
     esac
     [ "$target" != compose ] || [ "$image" = $name:latest ] || usage_error "-i: the compose file names the image"
@@ -251,10 +252,12 @@ previous=$name:previous
 service=websocket-server-1
 
 compose_deploy() {
+    local before
     export ENVIRONMENT=$environment
     run "${compose[@]}" config --quiet || fail "the compose file is not good: nothing was changed"
-    ! "${engine[@]}" image inspect "$image" >/dev/null 2>&1 || run "${engine[@]}" tag "$image" $previous
+    before=$("${engine[@]}" image inspect --format '{{.Id}}' "$image" 2>/dev/null) || before=''
     build_image
+    [ -z "$before" ] || run "${engine[@]}" tag "$before" $previous
     if run "${compose[@]}" up --detach --no-build --remove-orphans && compose_ready; then
         return 0
     fi
@@ -268,6 +271,7 @@ compose_ready() { until_ready "${compose[@]}" exec -T $service ringcast health -
 compose_verify() { run "${compose[@]}" exec -T $service ringcast ctl stats; }
 
 compose_rollback() {
+    export ENVIRONMENT=$environment
     "${engine[@]}" image inspect $previous >/dev/null 2>&1 || fail "there is no image before this one"
     run "${engine[@]}" tag "$image" $name:rollback
     run "${engine[@]}" tag $previous "$image"

@@ -26,7 +26,10 @@ SECRET = "secret-0123456789abcdef"
 RECORDER = """#!/bin/bash
 line="$(basename "$0") $*"
 echo "$line" >>"$RECORD"
-case $line in *"-f -"*) cat >"$RECORD.input" ;; esac
+case $line in
+*"-f -"*) cat >"$RECORD.input" ;;
+*"image inspect"*) echo sha256:before ;;
+esac
 [[ ! $line =~ $FAILS ]]
 """
 NOTHING = "^$"
@@ -187,7 +190,8 @@ class Deploy(unittest.TestCase):
     def test_wrong_arguments_are_named(self):
         for arguments, said in (
                 ([], "-t is missing"), (["-t", "swarm", "deploy"], "-t swarm is not"), (["-t", "docker"], "what to do"),
-                (["-t", "docker", "deploy"], "-e is missing"), (["-t", "docker", "-e", "prod", "deploy"], "-e prod is not"),
+                (["-t", "docker", "deploy"], "-e is missing"), (["-t", "compose", "rollback"], "-e is missing"),
+                (["-t", "docker", "-e", "prod", "deploy"], "-e prod is not"),
                 (["-t"], "-t needs a value"), (["deploy", "health"], "two commands"), (["-x"], "unknown argument"),
                 (["-c", "/no/such", "deploy"], "/no/such does not exist"),
                 (["-t", "docker", "--timeout", "x", "health"], "--timeout is not a number"),
@@ -224,8 +228,8 @@ class Deploy(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(commands, [
             self.COMPOSE + "config --quiet",
-            "docker tag websocket-server:latest websocket-server:previous",
             "docker build -t websocket-server:latest .",
+            "docker tag sha256:before websocket-server:previous",
             self.COMPOSE + "up --detach --no-build --remove-orphans",
             self.COMPOSE + "exec -T websocket-server-1 ringcast health --ready",
             self.COMPOSE + "exec -T websocket-server-1 ringcast ctl stats"])

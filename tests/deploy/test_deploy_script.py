@@ -11,8 +11,10 @@ import socket
 import tempfile
 import unittest
 
+import yaml
+
 import debian
-from server import CHECKOUT, run
+from server import CHECKOUT, START_SECONDS, run, wait_until
 
 DOCKERFILE = """FROM localhost/base
 LABEL version={version}
@@ -149,6 +151,32 @@ class Podman(unittest.TestCase):
         done = self.deploy(3, "--config", str(config))
         self.assertEqual((done.returncode, self.version()), (0, "3"), done.stderr)
         self.assertIn("of 77;", done.stdout)
+
+    def test_a_container_like_the_pod_of_kubernetes_is_ready(self):
+        """S127: its files, user, limits and confinement. Podman stands in for a cluster."""
+        things = {it["kind"]: it for it in yaml.safe_load_all((CHECKOUT / "k8s/websocket-deployment.yaml").read_text())}
+        pod = things["Deployment"]["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        files = {"config": things["ConfigMap"]["data"], "tokens": things["Secret"]["stringData"], "tmp": {}}
+        options = [word for it in container["env"] for word in ("--env", f"{it['name']}={it['value']}")]
+        for mount in container["volumeMounts"]:
+            folder = self.folder / "volumes" / mount["name"]
+            folder.mkdir(parents=True)
+            for name, text in files[mount["name"]].items():
+                (folder / name).write_text(text)
+            options += ["--volume", f"{folder}:{mount['mountPath']}{':ro' if mount.get('readOnly') else ''}"]
+        limits, user = container["resources"]["limits"], pod["securityContext"]
+        debian.command(*self.podman, "run", "--detach", "--name", "pod", "--read-only", "--read-only-tmpfs=false",
+                       "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--security-opt",
+                       f"seccomp={self.checkout}/container/seccomp.json", "--ulimit", "nofile=20000:20000",
+                       "--ulimit", "nproc=1000:1000", "--user", f"{user['runAsUser']}:{user['runAsGroup']}",
+                       "--memory", limits["memory"].removesuffix("i"), "--cpus", limits["cpu"], *options, "base")
+        health = [*self.podman, "exec", "pod", "ringcast", "health", "--ready"]
+        self.assertTrue(wait_until(lambda: run(health, env=self.env).returncode == 0, START_SECONDS),
+                        debian.command(*self.podman, "logs", "pod"))
+        first = debian.command(*self.podman, "logs", "pod").splitlines()[0]
+        self.assertEqual(json.loads(first)["level"], "INFO")
+        self.assertIn("at most 2000 clients", debian.command(*self.podman, "logs", "pod"))
 
 
 if __name__ == "__main__":

@@ -136,7 +136,8 @@ class Transcript(PresetTestCase):
         page = (CHECKOUT / "docs" / "bench.md").read_text(encoding="utf8")
         pairs = re.findall(r"^    (bench/peers/peers\.py (\w+) --port (\d+).*) &\n    (ringcast-bench .*)$", page, re.M)
         presets = bench("--preset", "list").stdout
-        self.assertEqual({re.search(r"--preset (\w+)", command)[1] for *_, command in pairs} | {"ringcast"},
+        of_ringcast = {"ringcast", "low", "medium", "high"}
+        self.assertEqual({re.search(r"--preset (\w+)", command)[1] for *_, command in pairs} | of_ringcast,
                          set(re.findall(r"^  (\w+)", presets, re.M)))
         for start, name, port, command in pairs:
             self.assertIn(f":{port}/", command)

@@ -11,18 +11,22 @@
 #include <strings.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include <zlib.h>
 
 #include "codec/base/bytes.h"
+#include "codec/base/clock.h"
 #include "codec/base/units.h"
 #include "tools/bench/bench_hgrm.h"
+#include "tools/bench/bench_json.h"
 
 #define HDR_COOKIE UINT32_C(0x1c849313)            /* V2 */
 #define HDR_COMPRESSED_COOKIE UINT32_C(0x1c849314) /* V2, deflated */
 #define HDR_HEAD_BYTES 40
 #define HDR_DIGITS 2 /* HISTOGRAM_SUB_BITS' 7 bits: just what HdrHistogram calls 2 digits */
 #define LEB_BYTES_MAX 10
+#define REPORT_NAME_BYTES_MAX 80
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 static_assert(HISTOGRAM_SUB_BITS == 7, "the buckets are those of an HdrHistogram of 2 digits");
 
@@ -244,6 +248,39 @@ static int bench_files_write_one(const struct bench_result *result, const char *
     return error;
 }
 
+/* ---- The report of a stress test ---- */
+
+/* The folder of --report takes a file later: each run has a name of its own. */
+static int bench_files_open_report_dir(const char *path, int *fd_out)
+{
+    *fd_out = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*fd_out < 0 || faccessat(*fd_out, ".", W_OK, AT_EACCESS) < 0) {
+        return bench_files_fail(path, "no report can be written there: ", -errno);
+    }
+    return 0;
+}
+
+/* The name has the time (UTC). A microsecond has one run. */
+static int bench_files_write_report(const struct bench_result *result, int dir_fd)
+{
+    char name[REPORT_NAME_BYTES_MAX];
+    struct tm day;
+    uint64_t now_ns = clock_ns(CLOCK_REALTIME);
+    time_t seconds = (time_t)(now_ns / NS_PER_SECOND);
+    gmtime_r(&seconds, &day);
+    size_t bytes = strftime(name, sizeof name, "websocket_stress_test_report_%Y%m%d_%H%M%S", &day);
+    snprintf(name + bytes, sizeof name - bytes, "_%06u.json",
+             (unsigned)(now_ns % NS_PER_SECOND / NS_PER_US));
+    int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    int error = fd < 0 ? bench_files_fail(name, "", -errno)
+                       : bench_files_write_one(result, name, fd, bench_json_write);
+    close(dir_fd);
+    if (error == 0 && !result->options->quiet) {
+        fprintf(stderr, "Report: %s/%s\n", result->options->report_dir, name);
+    }
+    return error;
+}
+
 /* ---- A picture ---- */
 
 static void bench_files_plot_data(FILE *gnuplot, const struct bench_result *result)
@@ -406,7 +443,8 @@ static int bench_files_check_twice(const struct bench_options *options)
 int bench_files_open(struct bench_files *files_out, const struct bench_options *options)
 {
     int error = 0;
-    *files_out = (struct bench_files){.csv_fd = -1, .hdr_fd = -1, .hgrm_fd = -1};
+    *files_out =
+        (struct bench_files){.csv_fd = -1, .hdr_fd = -1, .hgrm_fd = -1, .report_dir_fd = -1};
     if (options->csv_path != NULL) {
         error = bench_files_open_one(options->csv_path, &files_out->csv_fd);
     }
@@ -419,13 +457,16 @@ int bench_files_open(struct bench_files *files_out, const struct bench_options *
     if (error == 0 && options->plot_path != NULL) {
         error = bench_files_try_plot(options->plot_path);
     }
+    if (error == 0 && options->report_dir != NULL) {
+        error = bench_files_open_report_dir(options->report_dir, &files_out->report_dir_fd);
+    }
     return error != 0 ? error : bench_files_check_twice(options);
 }
 
 int bench_files_write(const struct bench_files *files, const struct bench_result *result)
 {
     const struct bench_options *options = result->options;
-    int errors[4] = {0};
+    int errors[5] = {0};
     if (files->csv_fd >= 0) {
         errors[0] =
             bench_files_write_one(result, options->csv_path, files->csv_fd, bench_files_csv);
@@ -440,6 +481,9 @@ int bench_files_write(const struct bench_files *files, const struct bench_result
     }
     if (options->plot_path != NULL) {
         errors[3] = bench_files_plot(result, options->plot_path);
+    }
+    if (files->report_dir_fd >= 0) {
+        errors[4] = bench_files_write_report(result, files->report_dir_fd);
     }
     int error = 0;
     for (size_t i = 0; i < COUNT(errors); i++) {

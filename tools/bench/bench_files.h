@@ -1,5 +1,6 @@
 /*
- * bench_files: the figures of a run as files: CSV, HdrHistogram log and percentiles, a picture.
+ * bench_files: the figures of a run as files: CSV, HdrHistogram log and percentiles, a picture, and
+ * the JSON report of a stress test.
  *
  * Owner    main: opened before the run, so that a wrong path is found at once; written after it.
  * Errors   0 or a negative errno; the reason is printed.
@@ -16,6 +17,7 @@ struct bench_files {
     int csv_fd; /* -1: not wanted, like: */
     int hdr_fd;
     int hgrm_fd;
+    int report_dir_fd;
 };
 
 /* Opens the files of the options, and checks that gnuplot can draw. A file keeps its old contents

@@ -16,11 +16,11 @@ static json_t *bench_json_integer(bool is_measured, uint64_t value)
     return is_measured ? json_integer((json_int_t)value) : json_null();
 }
 
-static void bench_json_print(json_t *object)
+static void bench_json_print(json_t *object, FILE *file)
 {
-    json_dumpf(object, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9));
-    printf("\n");
-    fflush(stdout);
+    json_dumpf(object, file, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    fputc('\n', file);
+    fflush(file);
     json_decref(object);
 }
 
@@ -193,7 +193,27 @@ static json_t *bench_json_load(const struct bench_result *result)
                      "slow_loop", bench_result_is_slow(result), "server", bench_json_usage(result));
 }
 
-void bench_json_run(const struct bench_result *result)
+/* --requests */
+static void bench_json_add_requests(json_t *report, const struct bench_result *result)
+{
+    const struct bench_requests *requests = &result->requests;
+    struct bench_grade grade;
+    bool has_grade = bench_result_grade(result, &grade);
+    json_object_set_new(
+        report, "requests",
+        json_pack("{s:i,s:I,s:I,s:o,s:o,s:o}", "count", (int)result->options->request_count,
+                  "answered", (json_int_t)requests->answered, "refused",
+                  (json_int_t)requests->refused, "success_rate",
+                  bench_json_real((double)requests->answered / result->options->request_count),
+                  "seconds", bench_json_real(bench_result_request_seconds(result)), "per_second",
+                  bench_json_real(bench_result_requests_per_second(result))));
+    json_object_set_new(report, "response_ns", bench_json_histogram(&requests->response));
+    json_object_set_new(report, "grade", has_grade ? json_string(grade.name) : json_null());
+    json_object_set_new(report, "grade_reason",
+                        has_grade ? json_string(grade.reason) : json_null());
+}
+
+static json_t *bench_json_report(const struct bench_result *result)
 {
     const struct bench_options *options = result->options;
     const struct bench_totals *totals = &result->totals;
@@ -230,7 +250,21 @@ void bench_json_run(const struct bench_result *result)
     if (options->slow_tick_count > 0) {
         json_object_set_new(report, "slow_ticks", bench_json_slow_ticks(result));
     }
-    bench_json_print(report);
+    if (options->request_count > 0) {
+        bench_json_add_requests(report, result);
+    }
+    return report;
+}
+
+void bench_json_run(const struct bench_result *result)
+{
+    bench_json_print(bench_json_report(result), stdout);
+}
+
+int bench_json_write(const struct bench_result *result, FILE *file)
+{
+    bench_json_print(bench_json_report(result), file);
+    return 0;
 }
 
 /* ---- Steps ---- */
@@ -241,16 +275,19 @@ void bench_json_step(const struct bench_result *result, double value_ns, bool ho
     double frames = (double)(result->end.frames - result->begin.frames);
     double per_second = bench_result_ratio(frames, bench_result_seconds(result));
     bool any = isfinite(value_ns);
-    bench_json_print(json_pack(
-        "{s:i,s:I,s:o,s:o,s:o,s:b,s:i,s:b}", "connections", (int)options->connection_count,
-        "limit_ns", (json_int_t)options->until_ns, "value_ns",
-        bench_json_integer(any, any ? (uint64_t)value_ns : 0), "frames_per_second",
-        bench_json_real(per_second), "load_busy", bench_json_real(result->load_busy), "starved",
-        bench_result_is_starved(result), "exit_code", result->exit_code, "holds", holds));
+    bench_json_print(
+        json_pack("{s:i,s:I,s:o,s:o,s:o,s:b,s:i,s:b}", "connections",
+                  (int)options->connection_count, "limit_ns", (json_int_t)options->until_ns,
+                  "value_ns", bench_json_integer(any, any ? (uint64_t)value_ns : 0),
+                  "frames_per_second", bench_json_real(per_second), "load_busy",
+                  bench_json_real(result->load_busy), "starved", bench_result_is_starved(result),
+                  "exit_code", result->exit_code, "holds", holds),
+        stdout);
 }
 
 void bench_json_answer(const struct bench_options *options, uint32_t good, uint32_t bad)
 {
     bench_json_print(json_pack("{s:s,s:I,s:I}", "until", options->until_text, "connections_served",
-                               (json_int_t)good, "connections_too_many", (json_int_t)bad));
+                               (json_int_t)good, "connections_too_many", (json_int_t)bad),
+                     stdout);
 }

@@ -37,6 +37,12 @@ static const struct bench_preset bench_presets[] = {
      "seq-pattern \"trade_id\":\n"
      "channel-pattern symbol\n"
      "symbol-pattern \"product_id\":\"\n"},
+    {"low", "a stress test of a ringcast: 20 connections, 100 requests; a report, a grade",
+     "connections 20\nrequests 100\nduration 2s\nreport .\n"},
+    {"medium", "the same with 50 connections, 500 requests",
+     "connections 50\nrequests 500\nduration 2s\nreport .\n"},
+    {"high", "the same with 100 connections, 2 000 requests",
+     "connections 100\nrequests 2000\nduration 2s\nreport .\n"},
 };
 
 const struct bench_preset *bench_presets_find(const char *name)

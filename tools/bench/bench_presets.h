@@ -1,5 +1,5 @@
 /*
- * bench_presets: the options for a kind of server, by name.
+ * bench_presets: the options for a kind of server, or of a stress test, by name.
  *
  * Threads  Constant.
  * Memory   Static.

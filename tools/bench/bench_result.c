@@ -92,6 +92,19 @@ static void bench_result_add_totals(struct bench_totals *into, const struct benc
     }
 }
 
+static void bench_result_add_requests(struct bench_requests *into,
+                                      const struct bench_requests *from)
+{
+    into->unanswered += from->unanswered;
+    into->answered += from->answered;
+    into->refused += from->refused;
+    if (into->first_ns == 0 || (from->first_ns != 0 && from->first_ns < into->first_ns)) {
+        into->first_ns = from->first_ns;
+    }
+    into->last_ns = from->last_ns > into->last_ns ? from->last_ns : into->last_ns;
+    histogram_merge(&into->response, &from->response);
+}
+
 static int bench_result_compare_channels(const void *left, const void *right)
 {
     const struct bench_channel *a = *(struct bench_channel *const *)left;
@@ -359,7 +372,15 @@ static int bench_result_judge_all(struct bench_result *result)
     if (result->publish_failed) {
         return bench_result_invalid(result, 3, "the publisher failed");
     }
-    return bench_result_judge_data(result);
+    int exit_code = bench_result_judge_data(result);
+    uint64_t missing = result->requests.unanswered + result->requests.refused;
+    if (exit_code == 0 && missing > 0) {
+        exit_code =
+            bench_result_invalid(result, 3, "%" PRIu64 " of %u request%s refused or not answered",
+                                 missing, result->options->request_count,
+                                 result->options->request_count == 1 ? " was" : "s were");
+    }
+    return exit_code;
 }
 
 void bench_result_collect(struct bench_result *result, const struct bench_load *load,
@@ -370,6 +391,7 @@ void bench_result_collect(struct bench_result *result, const struct bench_load *
         const struct bench_thread *thread = threads[i];
         bench_result_add_slow_ticks(result, thread);
         bench_result_add_totals(&result->totals, &thread->crew.totals);
+        bench_result_add_requests(&result->requests, &thread->requests);
         histogram_merge(&result->latency, &thread->data.latency);
         histogram_merge(&result->connect_time, &thread->crew.connect_time);
         for (uint32_t phase = 0; phase < BENCH_PHASES; phase++) {
@@ -460,6 +482,35 @@ double bench_result_published_per_second(const struct bench_result *result)
                ? bench_result_ratio((double)result->published_frames * (double)NS_PER_SECOND,
                                     (double)result->window_ns)
                : NAN;
+}
+
+double bench_result_request_seconds(const struct bench_result *result)
+{
+    const struct bench_requests *requests = &result->requests;
+    return requests->last_ns > requests->first_ns
+               ? (double)(requests->last_ns - requests->first_ns) / (double)NS_PER_SECOND
+               : NAN;
+}
+
+double bench_result_requests_per_second(const struct bench_result *result)
+{
+    return bench_result_ratio((double)result->requests.answered,
+                              bench_result_request_seconds(result));
+}
+
+bool bench_result_grade(const struct bench_result *result, struct bench_grade *grade_out)
+{
+    if (result->options->request_count == 0 || result->exit_code != 0) {
+        return false;
+    }
+    const struct bench_grade_figures figures = {
+        .requests_per_second = bench_result_requests_per_second(result),
+        .response_mean_ns = histogram_mean(&result->requests.response),
+        .latency_p99_ns =
+            result->latency.count > 0 ? (double)histogram_percentile(&result->latency, 99.0) : NAN,
+    };
+    *grade_out = bench_grade_find(&figures);
+    return true;
 }
 
 /* On the wire, of the window's ticks. */

@@ -9,6 +9,7 @@
 #ifndef RINGCAST_TOOLS_BENCH_RESULT_H
 #define RINGCAST_TOOLS_BENCH_RESULT_H
 
+#include "tools/bench/bench_grade.h"
 #include "tools/bench/bench_publish.h"
 #include "tools/bench/bench_watch.h"
 #include "tools/load/bench_places.h"
@@ -46,8 +47,9 @@ struct bench_result {
     double load_waited;
     double load_stolen;
     double load_throttled;
-    uint64_t publish_late_ns; /* --publish-to: of the latest tick */
-    bool has_published;       /* --publish-to: what was published is known exactly */
+    uint64_t publish_late_ns;       /* --publish-to: of the latest tick */
+    struct bench_requests requests; /* of all threads: figures only */
+    bool has_published;             /* --publish-to: what was published is known exactly */
     bool publish_failed;
     bool interrupted;
     int exit_code;
@@ -99,6 +101,13 @@ double bench_result_published_per_second(const struct bench_result *result);
 
 /* On the wire, of the window's ticks. */
 double bench_result_frame_bytes(const struct bench_result *result);
+
+/* --requests: from the first one sent to the last answer. */
+double bench_result_request_seconds(const struct bench_result *result);
+double bench_result_requests_per_second(const struct bench_result *result);
+
+/* false: it has none, because the run is not valid, or not one of --requests. */
+bool bench_result_grade(const struct bench_result *result, struct bench_grade *grade_out);
 
 /* Fewer ticks arrived than --publish announces. */
 bool bench_result_is_behind(const struct bench_result *result);

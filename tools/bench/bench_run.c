@@ -99,6 +99,7 @@ struct bench_progress {
     uint64_t bytes;
     uint64_t window_frames;
     uint32_t unfinished;
+    uint64_t unanswered;
 };
 
 static struct bench_progress bench_run_progress(struct bench_thread *const *threads,
@@ -113,6 +114,7 @@ static struct bench_progress bench_run_progress(struct bench_thread *const *thre
         progress.bytes += atomic_load(&threads[i]->bytes_now);
         progress.window_frames += atomic_load(&threads[i]->window_frames_now);
         progress.unfinished += atomic_load(&threads[i]->unfinished_now);
+        progress.unanswered += atomic_load(&threads[i]->unanswered_now);
     }
     return progress;
 }
@@ -174,8 +176,8 @@ static bool bench_run_await_connections(struct bench_show *show)
     return progress.subscribed > 0;
 }
 
-/* Waits for ticks of the window that are still on the way. Returns the number of readers to which
- * some may still be due. */
+/* Waits for ticks of the window that are still on the way, and for answers. Returns the number of
+ * readers to which ticks may still be due. */
 static uint32_t bench_run_await_rest(const struct bench_options *options,
                                      struct bench_thread *const *threads)
 {
@@ -186,13 +188,15 @@ static uint32_t bench_run_await_rest(const struct bench_options *options,
     uint64_t silent_ns =
         options->protocol == BENCH_RINGCAST || options->echo ? REST_MAX_NS : REST_SILENT_NS;
     while (now_ns < deadline_ns && interrupted < 2 &&
-           now_ns - changed_ns < (progress.unfinished == 0 ? REST_QUIET_NS : silent_ns)) {
+           now_ns - changed_ns <
+               (progress.unfinished + progress.unanswered == 0 ? REST_QUIET_NS : silent_ns)) {
         bench_run_pause(POLL_NS);
         now_ns = bench_run_now_ns();
         struct bench_progress before = progress;
         progress = bench_run_progress(threads, options->thread_count);
         bool is_same = progress.window_frames == before.window_frames &&
-                       progress.unfinished == before.unfinished;
+                       progress.unfinished == before.unfinished &&
+                       progress.unanswered == before.unanswered;
         changed_ns = is_same ? changed_ns : now_ns;
     }
     return progress.unfinished;

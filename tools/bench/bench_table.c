@@ -35,7 +35,7 @@ static const struct bench_table_row bench_table[] = {
     {"protocol", 0, TEXT(protocol_name), "NAME",
      "ringcast, plain (any WebSocket server), nats or mqtt (ringcast)"},
     {"preset", 0, BENCH_TABLE_PRESET, AT(preset), 0, 0, "NAME",
-     "set the options for a kind of server; see the end of this text"},
+     "options for a kind of server or a stress test; see the end"},
     {"latency", 'L', FLAG(latency), NULL, "also print the latency by percentile, in detail"},
     {"json", 'j', FLAG(json), NULL, "print one JSON object instead of text"},
     {"quiet", 'q', FLAG(quiet), NULL, "print no first line and no progress"},
@@ -94,6 +94,8 @@ static const struct bench_table_row bench_table[] = {
     {"payload-bytes", 0,
      BYTES(payload_bytes, BENCH_ECHO_PAYLOAD_BYTES_MIN, WS_CLIENT_MESSAGE_BYTES_MAX), "N",
      "bytes of a message, 16 to 16384 (64)"},
+    {"requests", 0, U32(request_count, 0, 1000000000), "N",
+     "ringcast: send N LISTs, one after the other, and grade the answers"},
 
     {.help = "Measurement and report"},
     {"until", 0, TEXT(until_text), "P=TIME", "find how many connections get, for example, p99=5ms"},
@@ -118,6 +120,7 @@ static const struct bench_table_row bench_table[] = {
     {"hdr-log", 0, TEXT(hdr_path), "FILE", "write the latencies as an HdrHistogram log"},
     {"hgrm", 0, TEXT(hgrm_path), "FILE",
      "write the latency by percentile, for HdrHistogram's plotter"},
+    {"report", 0, TEXT(report_dir), "DIR", "write DIR/websocket_stress_test_report_TIME.json, too"},
     {"plot", 0, TEXT(plot_path), "FILE", "draw a picture, .svg or .png; needs gnuplot"},
 
     {.help = "Parts of the connections that do not only read"},

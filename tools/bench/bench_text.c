@@ -63,6 +63,9 @@ static void bench_text_times(const struct bench_result *result)
             bench_text_row("latency", &result->latency);
         }
     }
+    if (result->requests.response.count > 0) {
+        bench_text_row("response", &result->requests.response);
+    }
     if (result->spread.count > 0) {
         bench_text_row("spread", &result->spread);
     }
@@ -173,6 +176,24 @@ static void bench_text_delivered(const struct bench_result *result)
                100.0 * (double)totals->window_frames / (double)result->due_frames);
     }
     bench_text_stream(&totals->streams[BENCH_READER]);
+}
+
+/* --requests */
+static void bench_text_requests(const struct bench_result *result)
+{
+    const struct bench_requests *requests = &result->requests;
+    uint32_t count = result->options->request_count;
+    if (count == 0 || result->window_ns == 0) {
+        return;
+    }
+    printf("  requests    %s of %s answered (%.2f %%)", bench_text_count(requests->answered).text,
+           bench_text_count(count).text, 100.0 * (double)requests->answered / (double)count);
+    if (requests->answered > 0) {
+        printf(" in %s, %s/s", bench_figure_time(bench_result_request_seconds(result) * 1e9).text,
+               bench_figure_count(bench_result_requests_per_second(result)).text);
+    }
+    bench_text_fault(requests->refused, "REFUSED", "REFUSED");
+    printf("\n");
 }
 
 /* The receipts of the readers, side by side. */
@@ -447,6 +468,7 @@ void bench_text_run(const struct bench_result *result)
     }
     bench_text_times(result);
     bench_text_delivered(result);
+    bench_text_requests(result);
     bench_text_fairness(result);
     bench_text_corrupt(result);
     bench_text_roles(result);
@@ -455,6 +477,10 @@ void bench_text_run(const struct bench_result *result)
     bench_text_slow_ticks(result);
     bench_text_hints(result);
     uint32_t warnings = bench_text_warnings(result);
+    struct bench_grade grade;
+    if (bench_result_grade(result, &grade)) {
+        printf("  grade       %s: %s\n", grade.name, grade.reason);
+    }
     bool warns = warnings > 0 && result->exit_code == 0;
     printf("  %s%s%s\n", result->verdict, warns ? ", with warning" : "",
            warns ? bench_result_s(warnings) : "");

@@ -18,6 +18,7 @@
 #include "tools/load/bench_conn.h"
 #include "tools/load/bench_echo.h"
 #include "tools/load/bench_places.h"
+#include "tools/load/bench_requests.h"
 #include "tools/load/bench_slow_ticks.h"
 #include "tools/load/bench_ticks.h"
 
@@ -44,7 +45,8 @@ struct bench_interval {
 struct bench_data {
     /* Set by bench_data_init, then constant. */
     struct bench_crew *crew;
-    struct bench_echo *echo; /* NULL: not --echo */
+    struct bench_echo *echo;         /* NULL: not --echo */
+    struct bench_requests *requests; /* NULL: not --requests */
     struct pattern_scan scan;
     bool has_seqs;  /* in its ticks */
     bool has_times; /* likewise; without times, a tick has the time of its receipt */

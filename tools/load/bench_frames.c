@@ -62,6 +62,11 @@ static void bench_frames_on_reply(struct bench_frames *frames, struct bench_conn
         bench_data_on_heartbeat(frames->data, conn, &reply);
     } else if (strcmp(reply.name, "DEFINITION") == 0) {
         bench_data_on_definition(frames->data, &reply);
+    } else if (frames->data->requests != NULL &&
+               bench_requests_take(frames->data->requests, conn, &reply)) {
+        if (reply.type == CONTROL_ERROR) {
+            bench_totals_refuse(&crew->totals, payload, payload_bytes);
+        }
     } else if (reply.type == CONTROL_ERROR || json_array_size(reply.failed) > 0) {
         bench_totals_refuse(&crew->totals, payload, payload_bytes);
         bench_conn_shut(crew, conn, 1000);

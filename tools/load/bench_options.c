@@ -90,9 +90,9 @@ static bool bench_options_until(struct bench_options *options)
         return false;
     }
     if (options->csv_path != NULL || options->hdr_path != NULL || options->plot_path != NULL ||
-        options->hgrm_path != NULL || options->slow_tick_count > 0) {
-        bench_options_fail("--csv, --hdr-log, --hgrm, --plot and --slow-ticks do not go with "
-                           "--until, which makes several runs%s",
+        options->hgrm_path != NULL || options->report_dir != NULL || options->slow_tick_count > 0) {
+        bench_options_fail("--csv, --hdr-log, --hgrm, --plot, --report and --slow-ticks do not go "
+                           "with --until, which makes several runs%s",
                            "");
         return false;
     }
@@ -484,6 +484,13 @@ static bool bench_options_crowds(struct bench_options *options)
     }
     if (options->until_percent > 0.0 && others > 0) {
         bench_options_fail("--until goes with readers only%s", "");
+        return false;
+    }
+    if (options->request_count > 0 && (options->protocol != BENCH_RINGCAST || options->echo ||
+                                       options->until_percent > 0.0 || others > 0)) {
+        bench_options_fail("--requests are those of ringcast's readers: no other --protocol, no "
+                           "--echo, --until or special connections%s",
+                           "");
         return false;
     }
     options->role_counts[BENCH_READER] = options->connection_count - (uint32_t)others;

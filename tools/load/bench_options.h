@@ -133,6 +133,8 @@ struct bench_options {
     uint32_t echo_rate;     /* messages a second, of all connections; 0: not said */
     uint32_t payload_bytes; /* of a message; 0: not said */
 
+    uint32_t request_count; /* --requests: of all connections; 0: none */
+
     /* Connections that behave badly; parts of connection_count. */
     uint32_t role_counts[BENCH_ROLES]; /* of readers: the rest of the connections */
     uint32_t silent_count;             /* Of the stalled: never read again. */
@@ -163,6 +165,7 @@ struct bench_options {
     const char *hdr_path;
     const char *plot_path;
     const char *hgrm_path;
+    const char *report_dir;   /* of the stress report; NULL: not wanted */
     uint32_t slow_tick_count; /* of the slowest ticks that are shown */
 
     const char *compare_path; /* no run: the first of two files; url_text is the second */

@@ -115,6 +115,8 @@ static void bench_thread_tell(struct bench_thread *thread)
     atomic_store_explicit(&thread->unfinished_now,
                           thread->crew.streaming_count - thread->crew.finished_count,
                           memory_order_relaxed);
+    atomic_store_explicit(&thread->unanswered_now, thread->requests.unanswered,
+                          memory_order_relaxed);
     atomic_store_explicit(&thread->frames_now, readers->frames, memory_order_relaxed);
     atomic_store_explicit(&thread->bytes_now, readers->bytes, memory_order_relaxed);
     atomic_store_explicit(&thread->window_frames_now, totals->window_frames, memory_order_relaxed);
@@ -188,6 +190,17 @@ static uint64_t bench_thread_echo(struct bench_thread *thread)
     return next_ns <= now_ns ? 0 : next_ns - now_ns < WAIT_NS ? next_ns - now_ns : WAIT_NS;
 }
 
+/* --requests begin with the window. */
+static void bench_thread_request(struct bench_thread *thread)
+{
+    uint64_t now_ns = bench_thread_now_ns();
+    bool has_window = thread->data.window_ns > 0 && now_ns >= thread->data.window_start_ns;
+    if (thread->data.requests != NULL && has_window) {
+        thread->crew.now_ns = now_ns;
+        bench_requests_begin(&thread->requests);
+    }
+}
+
 static void bench_thread_turn(struct bench_thread *thread)
 {
     struct bench_control *control = thread->crew.control;
@@ -222,6 +235,7 @@ static void bench_thread_turn(struct bench_thread *thread)
             bench_roles_act(&thread->crew, thread->crew.now_ns);
         }
     }
+    bench_thread_request(thread);
     if (thread->crew.options->protocol == BENCH_MQTT) {
         thread->crew.now_ns = bench_thread_now_ns();
         bench_conn_keep_alive(&thread->crew);
@@ -256,6 +270,11 @@ int bench_thread_create(struct bench_thread **thread_out, const struct bench_opt
     if (error == 0 && options->echo) {
         error = bench_echo_init(&thread->echo, crew);
         thread->data.echo = &thread->echo;
+    }
+    if (error == 0 && options->request_count > 0) {
+        error = bench_requests_init(&thread->requests, crew);
+        atomic_store(&thread->unanswered_now, thread->requests.unanswered);
+        thread->data.requests = &thread->requests;
     }
     if (error == 0 && crew->wish.deflate) {
         error = bench_inflate_create(&thread->frames.inflate);
@@ -326,6 +345,7 @@ void bench_thread_destroy(struct bench_thread *thread)
     bench_inflate_destroy(thread->frames.inflate);
     bench_data_deinit(&thread->data);
     bench_echo_deinit(&thread->echo);
+    bench_requests_deinit(&thread->requests);
     bench_crew_deinit(&thread->crew);
     free(thread->rearm);
     free(thread);

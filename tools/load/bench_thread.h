@@ -20,6 +20,7 @@ struct bench_thread {
     struct bench_ring ring;
     struct bench_data data;
     struct bench_echo echo;
+    struct bench_requests requests;
     struct bench_frames frames;
     struct bench_receive receive;
 
@@ -37,6 +38,7 @@ struct bench_thread {
     _Atomic uint32_t upgraded_now;
     _Atomic uint32_t failed_now;     /* of readers, stalled and slow connections */
     _Atomic uint32_t unfinished_now; /* readers that may still be due something of the window */
+    _Atomic uint64_t unanswered_now; /* of --requests */
 
     /* A copy of the latencies so far, for a terminal. It is main's while shown_round is that of the
      * control; the thread makes the next one when that has changed. */

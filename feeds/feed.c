@@ -87,39 +87,53 @@ static int feed_fail_unknown(char error_out[FEED_ERROR_BYTES_MAX], const char *p
     return -EINVAL;
 }
 
+/* The feed that a spec names; NULL: none. Other servers call the simulated market "mock". */
+static const struct feed_ops *feed_find(const char *spec)
+{
+    size_t name_bytes = strcspn(spec, ":");
+    if (name_bytes == strlen("mock") && memcmp(spec, "mock", name_bytes) == 0) {
+        return &feed_sim;
+    }
+    for (size_t i = 0; i < FEED_REGISTRY_COUNT; i++) {
+        const struct feed_ops *ops = feed_registry[i];
+        if (strlen(ops->name) == name_bytes && memcmp(spec, ops->name, name_bytes) == 0) {
+            return ops;
+        }
+    }
+    return NULL;
+}
+
 int feed_open(struct feed **feed_out, const char *spec, const struct feed_sink *sink,
               uint64_t now_ns, char error_out[FEED_ERROR_BYTES_MAX])
 {
-    const char *names[FEED_REGISTRY_COUNT];
-    char name[NEAREST_NAME_BYTES_MAX + 2]; /* One more, so that too long a name matches none. */
     size_t name_bytes = strcspn(spec, ":");
-    snprintf(name, sizeof name, "%.*s", (int)(name_bytes < 1000 ? name_bytes : 1000), spec);
+    const struct feed_ops *ops = feed_find(spec);
+    if (ops != NULL) {
+        const char *keys = spec + name_bytes + (spec[name_bytes] == ':');
+        int error = ops->open(feed_out, keys, sink, now_ns, error_out);
+        if (error == 0) {
+            (*feed_out)->ops = ops;
+        }
+        return error;
+    }
 
+    const char *names[FEED_REGISTRY_COUNT];
     for (size_t i = 0; i < FEED_REGISTRY_COUNT; i++) {
         names[i] = feed_registry[i]->name;
-        if (strcmp(names[i], name) == 0) {
-            const char *keys = spec + name_bytes + (spec[name_bytes] == ':');
-            int error = feed_registry[i]->open(feed_out, keys, sink, now_ns, error_out);
-            if (error == 0) {
-                (*feed_out)->ops = feed_registry[i];
-            }
-            return error;
-        }
     }
+    char name[NEAREST_NAME_BYTES_MAX + 2]; /* One more, so that too long a name is near to none. */
+    snprintf(name, sizeof name, "%.*s", (int)(name_bytes < 1000 ? name_bytes : 1000), spec);
     return feed_fail_unknown(error_out, "", "feed", name, names, FEED_REGISTRY_COUNT);
 }
 
 uint32_t feed_connections_max(const char *spec, uint64_t descriptor_count)
 {
-    size_t name_bytes = strcspn(spec, ":");
-    for (size_t i = 0; i < FEED_REGISTRY_COUNT; i++) {
-        const struct feed_ops *ops = feed_registry[i];
-        if (strlen(ops->name) == name_bytes && memcmp(ops->name, spec, name_bytes) == 0) {
-            return descriptor_count / 3 < ops->connections_max ? (uint32_t)(descriptor_count / 3)
-                                                               : ops->connections_max;
-        }
+    const struct feed_ops *ops = feed_find(spec);
+    if (ops == NULL) {
+        return 0;
     }
-    return 0;
+    return descriptor_count / 3 < ops->connections_max ? (uint32_t)(descriptor_count / 3)
+                                                       : ops->connections_max;
 }
 
 static bool feed_parse_u64(const char *text, uint64_t *value_out)

@@ -171,10 +171,10 @@ static int check_config_doors(const struct options *options, char *error_out, si
     int error = 0;
     if (options_has_tls(options)) {
         doors[count++] = (struct check_config_door){
-            "host",
+            options->tls_host == NULL ? "host" : "tls-host",
             "tls-port",
             "for clients with TLS",
-            {.host = options->host, .port = (uint16_t)options->tls_port}};
+            {.host = options_tls_host(options), .port = (uint16_t)options->tls_port}};
     }
     if (options_has_metrics_port(options)) {
         doors[count++] = (struct check_config_door){

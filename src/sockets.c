@@ -148,9 +148,11 @@ static int sockets_open_clients(struct sockets *sockets, const struct options *o
     int error =
         sockets_open_tcp(&sockets->clients, options, "host", "port", &clients, options->core_count);
     if (error == 0 && options_has_tls(options)) {
+        clients.host = options_tls_host(options);
         clients.port = (uint16_t)options->tls_port;
-        error = sockets_open_tcp(&sockets->tls, options, "host", "tls-port", &clients,
-                                 options->core_count);
+        error = sockets_open_tcp(&sockets->tls, options,
+                                 options->tls_host == NULL ? "host" : "tls-host", "tls-port",
+                                 &clients, options->core_count);
     }
     return error;
 }

@@ -21,7 +21,7 @@
 
 struct sockets {
     struct listener_tcp clients;        /* a share for each core; like: */
-    struct listener_tcp tls;            /* the same addresses, another port; or none */
+    struct listener_tcp tls;            /* the same, for wss; or none */
     struct listener_unix unix_listener; /* shared by all cores; or none */
     struct listener_tcp admin;          /* fds of -1: the admin server has taken them */
     struct listener_tcp metrics;        /* the same; or none */

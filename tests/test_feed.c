@@ -55,6 +55,17 @@ static void every_feed_opens_by_its_name(void **state)
     assert_true(count >= 2);
 }
 
+/* S13 */
+static void the_simulated_market_is_called_mock_too(void **state)
+{
+    (void)state;
+    char error[FEED_ERROR_BYTES_MAX];
+    assert_int_equal(open_and_close("mock", error), 0);
+    assert_int_equal(open_and_close("mock:rate=7,symbols=3", error), 0);
+    assert_int_equal(feed_connections_max("mock", 300), feed_connections_max("sim", 300));
+    assert_refused("mocks", "unknown feed");
+}
+
 static void an_unknown_feed_names_the_nearest(void **state)
 {
     (void)state;
@@ -154,6 +165,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_name_alone_opens_the_feed),
         cmocka_unit_test(every_feed_opens_by_its_name),
+        cmocka_unit_test(the_simulated_market_is_called_mock_too),
         cmocka_unit_test(an_unknown_feed_names_the_nearest),
         cmocka_unit_test(an_unknown_key_names_the_nearest),
         cmocka_unit_test(a_pair_that_is_none_is_refused),

@@ -65,6 +65,20 @@ static void what_src_tls_takes_is_as_it_was_given(void **state)
     options_deinit(&options);
 }
 
+static void tls_listens_at_the_host_of_all_unless_it_has_its_own(void **state)
+{
+    (void)state;
+    struct options options =
+        options_fixture_parsed("--host ::1 --tls-port 1 --tls-certificate a", NULL);
+    assert_string_equal(options_tls_host(&options), "::1");
+    options_deinit(&options);
+    options = options_fixture_parsed(
+        "--host ::1 --tls-host 127.0.0.1 --tls-port 1 --tls-certificate a", NULL);
+    assert_string_equal(options_tls_host(&options), "127.0.0.1");
+    assert_string_equal(options.host, "::1");
+    options_deinit(&options);
+}
+
 static void a_variable_has_several_certificates(void **state)
 {
     (void)state;
@@ -89,6 +103,7 @@ static void an_option_without_the_other_is_refused(void **state)
     assert_refused("", variables, "RINGCAST_TLS_PORT: TLS needs a certificate");
     assert_refused("--tls-certificate a", NULL, "--tls-certificate: no port speaks TLS");
     assert_refused("--tls-client-auth request", NULL, "--tls-client-auth: no port speaks TLS");
+    assert_refused("--tls-host ::1", NULL, "--tls-host: no port speaks TLS");
     assert_refused("--tls-ticket-key-file a", NULL, "--tls-ticket-key-file: no port speaks TLS");
     assert_refused(PAIR "--tls-client-auth request", NULL, "give --tls-client-ca FILE");
     assert_refused(PAIR "--tls-client-ca a", NULL, "--tls-client-ca: no client is asked");
@@ -138,6 +153,7 @@ int main(void)
         cmocka_unit_test(without_options_there_is_no_tls),
         cmocka_unit_test(certificates_become_files),
         cmocka_unit_test(what_src_tls_takes_is_as_it_was_given),
+        cmocka_unit_test(tls_listens_at_the_host_of_all_unless_it_has_its_own),
         cmocka_unit_test(a_variable_has_several_certificates),
         cmocka_unit_test(an_option_without_the_other_is_refused),
         cmocka_unit_test(a_certificate_has_one_to_three_files),

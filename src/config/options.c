@@ -157,10 +157,12 @@ static const struct option_spec options_specs[] = {
     {ACCESS, "proxy-protocol", NULL, NULL, NULL, "security.proxy_protocol",
      OPTION_FLAG | OPTION_LIVE, AT(access.proxy_protocol), 0, 0, NULL,
      "Expect a PROXY protocol header (version 1 or 2) on connections from trusted proxies."},
+    {TLS, "tls-host", "HOST", NULL, NULL, "tls.host", OPTION_TEXT, AT(tls_host), 1, 255, NULL,
+     "Address or name to listen on for clients that speak TLS (wss). Default: that of --host."},
     {TLS | COMMON, "tls-port", "PORT", NULL, NULL, "tls.port", OPTION_NUMBER, AT(tls_port), 0,
      65535, NULL,
-     "Port to listen on for clients that speak TLS (wss), at the addresses of --host. 0 picks a "
-     "free one and logs it. Default: none."},
+     "Port to listen on for clients that speak TLS (wss). 0 picks a free one and logs it. Default: "
+     "none."},
     {TLS | COMMON, "tls-certificate", "FILES", NULL, NULL, "tls.certificates",
      OPTION_LIST | OPTION_LIVE, AT(tls_certificates), 0, OPTIONS_LIST_MAX, NULL,
      "CHAIN[,KEY[,OCSP]]: PEM of a certificate and those between it and the root; PEM of its key, "
@@ -410,6 +412,11 @@ bool options_has_metrics_port(const struct options *options)
 bool options_has_tls(const struct options *options)
 {
     return options->tls_port != OPTIONS_TLS_PORT_OFF;
+}
+
+const char *options_tls_host(const struct options *options)
+{
+    return options->tls_host != NULL ? options->tls_host : options->host;
 }
 
 void options_deinit(struct options *options)

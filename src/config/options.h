@@ -136,7 +136,8 @@ struct options {
     int compression;     /* 0: off, 1: on */
     uint32_t compression_threshold_bytes;
     struct access_options access;
-    uint32_t tls_port; /* OPTIONS_TLS_PORT_OFF: no TLS */
+    const char *tls_host; /* NULL: that of host */
+    uint32_t tls_port;    /* OPTIONS_TLS_PORT_OFF: no TLS */
     struct options_list tls_certificates;
     int tls_min_version;     /* 0: 1.2, 1: 1.3 */
     int tls_client_auth;     /* enum tls_client_auth */
@@ -222,6 +223,8 @@ const struct option_spec *options_table(size_t *count_out);
 size_t options_row(const struct option_spec *spec);
 bool options_has_metrics_port(const struct options *options);
 bool options_has_tls(const struct options *options);
+/* Where the port for wss listens. */
+const char *options_tls_host(const struct options *options);
 
 /* The row of an option ("port"); NULL: there is none. */
 const struct option_spec *options_find(const char *name, size_t name_bytes);

@@ -30,6 +30,8 @@ static int options_tls_check(const struct options *options, char *error_out)
         text = "--tls-certificate: no port speaks TLS; give --tls-port PORT as well";
     } else if (!has_port && asks) {
         text = "--tls-client-auth: no port speaks TLS; give --tls-port and --tls-certificate";
+    } else if (!has_port && options->tls_host != NULL) {
+        text = "--tls-host: no port speaks TLS; give --tls-port and --tls-certificate";
     } else if (!has_port && tls->ticket_key_file != NULL) {
         text = "--tls-ticket-key-file: no port speaks TLS; give --tls-port and --tls-certificate";
     } else if (asks && tls->client_ca == NULL) {

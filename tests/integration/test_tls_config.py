@@ -179,6 +179,27 @@ class Options(TlsCase):
             self.assertEqual((config["tls"]["threads"], config["tls"]["client_ca"]), (1, None))
             self.assertNotIn("PRIVATE KEY", server.log() + json.dumps(config))
 
+    def test_tls_has_a_host_of_its_own(self):
+        """S114: --tls-host; the plain port is for programs of this host alone."""
+        with self.server("--tls-host", "127.0.0.2") as server:
+            self.assertIsNotNone(server.wait_for_line(r"listening on wss://127\.0\.0\.2:\d+$"))
+            for address, port, is_open in (("127.0.0.2", server.tls_port, True), ("127.0.0.1", server.port, True),
+                                           ("127.0.0.1", server.tls_port, False), ("127.0.0.2", server.port, False)):
+                with socket.socket() as connection:
+                    self.assertEqual(connection.connect_ex((address, port)) == 0, is_open, (address, port))
+            self.assertEqual(json.loads(server.admin("/config")[2])["tls"]["host"], "127.0.0.2")
+
+    def test_a_host_of_its_own_may_have_the_port_of_the_plain_one(self):
+        good = ("--tls-port", 8765, "--tls-certificate", f"{self.chain},{self.key}", "--host", "127.0.0.1")
+        code, said = ask(*good, "--tls-host", "127.0.0.2")
+        self.assertEqual(code, 0, said)
+        code, said = ask(*good, "--tls-host", "0.0.0.0")
+        self.assertEqual(code, 2, said)
+        self.assertIn("--tls-port: 8765 is also the port for clients (--port)", said)
+        code, said = ask(*good, "--tls-host", "224.0.0.1")
+        self.assertEqual(code, 2, said)
+        self.assertIn("--tls-host: cannot listen on host '224.0.0.1'", said)
+
     def test_a_taken_port_is_named(self):
         with socket.create_server(("127.0.0.1", 0)) as other:
             done = run([program("ringcast"), *PORTS[:-1], str(other.getsockname()[1]),

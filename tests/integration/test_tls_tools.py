@@ -153,6 +153,14 @@ class Tools(unittest.TestCase):
         self.assertEqual((done.returncode, done.stderr), (4, f"ringcast-tap: 127.0.0.1:{self.server.port}: {words}\n"))
         self.assertIn(words, bench("--insecure", "-c", "1", "-d", "1", url).stdout)
 
+    def test_a_plain_client_of_a_port_with_tls_sees_what_the_server_says(self):
+        with Server("--tls-port", "0", "--tls-certificate", tls_files.server().option) as server:
+            url = f"ws://127.0.0.1:{server.tls_port}"
+            done = tap(url)
+        self.assertEqual((done.returncode, done.stderr.splitlines()[-1]),
+                         (2, f"ringcast-tap: {url[5:]}: the upgrade was refused: HTTP/1.1 400 Bad Request: "
+                             "this port speaks TLS: use wss://"))
+
     def test_a_client_certificate_is_sent_and_a_missing_or_foreign_one_is_named(self):
         mine = tls_files.client("desk")
         foreign = tls_files.authority().issue("desk", client=True)

@@ -343,16 +343,40 @@ static int ws_client_wait(int fd, short events, int timeout_ms)
     return count == 0 ? -ETIMEDOUT : 0;
 }
 
-/* Says which answer it was that does not upgrade, and what is wrong if its status line does not. */
+/* The first line of the answer's body, as far as it has been received. */
+static void ws_client_body_line(char *out, size_t out_bytes, const uint8_t *answer, size_t bytes)
+{
+    static const char head_end[] = "\r\n\r\n";
+    const uint8_t *body = memmem(answer, bytes, head_end, strlen(head_end));
+    size_t count = 0;
+    out[0] = '\0';
+    if (body == NULL) {
+        return;
+    }
+    body += strlen(head_end);
+    while (body + count < answer + bytes && body[count] != '\r' && body[count] != '\n') {
+        count++;
+    }
+    size_t most = (out_bytes - 1) / 4; /* A byte becomes at most four characters. */
+    terminal_text_copy(out, out_bytes, body, count < most ? count : most);
+}
+
+/* Says which answer it was that does not upgrade, and why: what is wrong with it if its status line
+ * does not say that, or the server's own words. */
 static int ws_client_refused(char *error_out, const uint8_t *answer, size_t bytes,
                              enum handshake_status status)
 {
     char line[4 * 60 + 1];
+    char words[4 * 120 + 1];
     size_t line_bytes = bytes > 60 ? 60 : bytes;
     const uint8_t *line_end = memchr(answer, '\r', line_bytes);
     const char *text = handshake_client_text(status);
     line_bytes = line_end == NULL ? line_bytes : (size_t)(line_end - answer);
     terminal_text_copy(line, sizeof line, answer, line_bytes);
+    if (text[0] == '\0') {
+        ws_client_body_line(words, sizeof words, answer, bytes);
+        text = words;
+    }
     snprintf(error_out, WS_CLIENT_ERROR_BYTES_MAX, "the upgrade was refused: %s%s%s", line,
              text[0] == '\0' ? "" : ": ", text);
     const char *code = strlen(line) > strlen("HTTP/1.1 ") ? line + strlen("HTTP/1.1 ") : "";

@@ -14,6 +14,8 @@ const steps = [_]Step{
     .{ .name = "check", .about = "compile everything, aarch64 too, and run nothing", .make = stepCheck },
     .{ .name = "tidy", .about = "formatting and the measures of the style", .make = stepTidy },
     .{ .name = "fmt", .about = "format every C file in place", .make = stepFmt },
+    .{ .name = "deb", .about = "Debian packages of the programs and of their debug symbols in zig-out/deb", .make = stepDeb },
+    .{ .name = "sbom", .about = "what the programs are made of, as CycloneDX, in zig-out/ringcast.cdx.json", .make = stepSbom },
     .{ .name = "docs", .about = "the pages as a website in zig-out/docs", .make = stepDocs },
     .{ .name = "ci", .about = "what CI runs: ./test full", .make = stepCi },
     .{ .name = "compile_commands", .about = "write compile_commands.json for editors", .make = stepCompileCommands },
@@ -101,6 +103,29 @@ const programs = [_]Program{
     .{ .name = "raw_send", .main = "bench/raw_send.c", .sees = bench_sees, .links = &.{ bench, ring, codec }, .dir = "bench" },
 };
 
+/// What a prefix gets beside the programs and the library.
+const shipped = [_]Shipped{
+    .{ .from = "libringcast", .ending = "ringcast_publish.h", .to = "include" },
+    .{ .from = "docs", .ending = ".1", .to = "share/man/man1" },
+    .{ .from = "docs", .ending = ".3", .to = "share/man/man3" },
+    .{ .from = "packaging/completions", .ending = "_ringcast", .to = "share/zsh/site-functions" },
+    .{ .from = "packaging", .ending = "60-ringcast.conf", .to = "lib/sysctl.d" },
+    .{ .from = "packaging", .ending = "ringcast.limits", .to = "share/ringcast" },
+    .{ .from = "packaging", .ending = "ringcast.logrotate", .to = "share/ringcast" },
+    .{ .from = ".", .ending = ".md", .to = "share/doc/ringcast" },
+    .{ .from = ".", .ending = "LICENSE", .to = "share/doc/ringcast" },
+    .{ .from = "docs", .ending = ".md", .to = "share/doc/ringcast/docs" },
+    .{ .from = "docs", .ending = ".yaml", .to = "share/doc/ringcast/docs" },
+    .{ .from = "docs", .ending = ".png", .to = "share/doc/ringcast/docs" },
+    .{ .from = "docs/feeds", .to = "share/doc/ringcast/docs/feeds" },
+    .{ .from = "config", .to = "share/doc/ringcast/config" },
+    .{ .from = "examples", .to = "share/doc/ringcast/examples" },
+    .{ .from = "examples/data", .to = "share/doc/ringcast/examples/data" },
+    .{ .from = "examples/my_feed", .to = "share/doc/ringcast/examples/my_feed" },
+};
+/// Units of systemd, in which the program has the path of the prefix.
+const units = [_][]const u8{"docs/ringcast.service"};
+const unit_bin = "/usr/local/bin/";
 /// Tests whose core is tests/session_double.c: linked with no more of ring than its board.
 const tests_with_session_double = [_][]const u8{
     "session",
@@ -177,6 +202,7 @@ const Program = struct {
     links: []const Library,
     dir: []const u8 = "bin",
 };
+const Shipped = struct { from: []const u8, ending: []const u8 = "", to: []const u8 };
 const Simulation = struct { name: []const u8, sources: []const []const u8 };
 const Step = struct {
     name: []const u8,
@@ -218,10 +244,12 @@ pub fn build(b: *std.Build) void {
         .header_dirs = .init(b.allocator),
         .made = .init(b.allocator),
     };
-    for (programs) |program| {
-        b.getInstallStep().dependOn(context.install(context.addProgram(release, program), program.dir));
+    if (std.mem.eql(u8, b.install_path, b.pathFromRoot("zig-out"))) {
+        context.installForDevelopers(b.getInstallStep());
+    } else {
+        if (!std.fs.path.isAbsolute(b.install_prefix)) std.process.fatal("--prefix {s}: give an absolute path", .{b.install_prefix});
+        b.installDirectory(.{ .source_dir = context.product(b.install_prefix), .install_dir = .prefix, .install_subdir = "" });
     }
-    context.installPublish(b.getInstallStep());
     for (steps) |row| _ = context.step(row);
 }
 
@@ -335,6 +363,23 @@ fn stepFmt(c: *Context, step: *std.Build.Step) void {
     step.dependOn(&run.step);
 }
 
+fn stepDeb(c: *Context, step: *std.Build.Step) void {
+    const run = c.b.addSystemCommand(&.{ "packaging/debian/build.sh", @tagName(c.target.result.cpu.arch) });
+    run.addDirectoryArg(c.product("/usr"));
+    run.addArg(c.b.pathFromRoot("zig-out/deb"));
+    run.has_side_effects = true;
+    step.dependOn(&run.step);
+}
+
+fn stepSbom(c: *Context, step: *std.Build.Step) void {
+    const run = c.b.addSystemCommand(&.{ "python3", "packaging/sbom.py", c.b.pathFromRoot("zig-out/ringcast.cdx.json") });
+    for (programs) |program| {
+        if (Context.isForUsers(program)) run.addArtifactArg(c.addProgram(release, program));
+    }
+    run.has_side_effects = true;
+    step.dependOn(&run.step);
+}
+
 fn stepDocs(c: *Context, step: *std.Build.Step) void {
     const set_up = c.b.addSystemCommand(&.{ "scripts/setup.sh", "docs" });
     set_up.has_side_effects = true;
@@ -427,6 +472,7 @@ const Context = struct {
             .sanitize_c = variant.ubsan,
             .sanitize_thread = variant.tsan,
             .omit_frame_pointer = false,
+            .pic = true,
         });
         made.addIncludePath(c.headers(sees));
         c.addSystemPaths(made, variant.is_foreign);
@@ -463,7 +509,7 @@ const Context = struct {
         defer dir.close(io);
         var entries = dir.iterate();
         while (entries.next(io) catch @panic("the folder cannot be read")) |file| {
-            if (!std.mem.endsWith(u8, file.name, extension)) continue;
+            if (file.kind != .file or !std.mem.endsWith(u8, file.name, extension)) continue;
             const path = c.b.fmt("{s}/{s}", .{ folder, file.name });
             found.append(c.b.allocator, path) catch @panic("OOM");
         }
@@ -500,14 +546,48 @@ const Context = struct {
         });
         for (c.sourcesOf(room.name)) |source| {
             if (isMain(source)) continue;
-            made.root_module.addCSourceFile(.{ .file = c.b.path(source), .flags = flagsOf(variant) });
+            made.root_module.addCSourceFile(.{ .file = c.b.path(source), .flags = c.flagsOf(variant) });
         }
         c.objects.put(key, made) catch @panic("OOM");
         return made;
     }
 
+    /// The programs, those of tests and benchmarks too, and the library.
+    fn installForDevelopers(c: *Context, step_of_all: *std.Build.Step) void {
+        for (programs) |program| step_of_all.dependOn(c.install(c.addProgram(release, program), program.dir));
+        step_of_all.dependOn(c.install(c.addPublish(), "lib"));
+        step_of_all.dependOn(&c.b.addInstallHeaderFile(c.b.path("libringcast/ringcast_publish.h"), "ringcast_publish.h").step);
+    }
+
+    /// A folder with all that users get, as it is below a prefix. share/ringcast/files lists it.
+    fn product(c: *Context, prefix: []const u8) std.Build.LazyPath {
+        var tree = Tree{ .b = c.b, .folder = c.b.addWriteFiles() };
+        for (programs) |program| {
+            if (!isForUsers(program)) continue;
+            tree.copy(c.addProgram(release, program).getEmittedBin(), "bin", program.name);
+            tree.copy(c.b.path("packaging/completions/ringcast.bash"), "share/bash-completion/completions", program.name);
+        }
+        tree.copy(c.addPublish().getEmittedBin(), "lib", "libringcast_publish.a");
+        for (shipped) |row| {
+            for (c.files(row.from, row.ending)) |path| tree.copy(c.b.path(path), row.to, std.fs.path.basename(path));
+        }
+        for (units) |path| {
+            const bin = c.b.fmt("{s}/bin/", .{prefix});
+            const text = std.mem.replaceOwned(u8, c.b.allocator, c.read(path), unit_bin, bin) catch @panic("OOM");
+            tree.write("lib/systemd/system", std.fs.path.basename(path), text);
+        }
+        const list = tree.add("share/ringcast", "files"); // itself, too
+        _ = tree.folder.add(list, tree.names.items);
+        return tree.folder.getDirectory();
+    }
+
+    fn read(c: *Context, path: []const u8) []const u8 {
+        return c.b.build_root.handle.readFileAlloc(c.b.graph.io, path, c.b.allocator, .limited(1 << 20)) catch |e|
+            std.debug.panic("{s}: {t}", .{ path, e });
+    }
+
     /// The library for other people's programs, which may run on any processor: libringcast and what it needs.
-    fn installPublish(c: *Context, step_of_all: *std.Build.Step) void {
+    fn addPublish(c: *Context) *std.Build.Step.Compile {
         const module_of_all = c.b.createModule(.{
             .target = c.b.resolveTargetQuery(.{ .cpu_model = .baseline }),
             .optimize = release.optimize,
@@ -518,15 +598,13 @@ const Context = struct {
         });
         module_of_all.addIncludePath(c.headers(&.{ "codec/base", "codec", "libringcast" }));
         var flags: std.ArrayList([]const u8) = .empty;
-        flags.appendSlice(c.b.allocator, &base_flags) catch @panic("OOM");
+        flags.appendSlice(c.b.allocator, c.flagsOf(release)) catch @panic("OOM");
         for (publish_codec_symbols) |name| {
             flags.append(c.b.allocator, c.b.fmt("-D{s}=ringcast_publish_{s}", .{ name, name })) catch @panic("OOM");
         }
         module_of_all.addCSourceFiles(.{ .files = &publish_codec, .flags = flags.items });
         module_of_all.addCSourceFiles(.{ .files = c.sourcesOf("libringcast"), .flags = flags.items });
-        const made = c.b.addLibrary(.{ .name = "ringcast_publish", .linkage = .static, .root_module = module_of_all });
-        step_of_all.dependOn(c.install(made, "lib"));
-        step_of_all.dependOn(&c.b.addInstallHeaderFile(c.b.path("libringcast/ringcast_publish.h"), "ringcast_publish.h").step);
+        return c.b.addLibrary(.{ .name = "ringcast_publish", .linkage = .static, .root_module = module_of_all });
     }
 
     /// All sources that belong to no room, wherever they are, as a library that nobody links.
@@ -543,7 +621,7 @@ const Context = struct {
             const is_made = file.basename[0] == '.' or std.mem.eql(u8, file.path, "zig-out");
             if (file.kind == .directory and !is_made) entries.enter(io, file) catch @panic("the folder cannot be read");
             if (file.kind == .directory or !std.mem.endsWith(u8, file.path, ".c") or isOfRoom(file.path)) continue;
-            made.root_module.addCSourceFile(.{ .file = c.b.path(c.b.dupe(file.path)), .flags = flagsOf(variant) });
+            made.root_module.addCSourceFile(.{ .file = c.b.path(c.b.dupe(file.path)), .flags = c.flagsOf(variant) });
         }
         return made;
     }
@@ -566,8 +644,14 @@ const Context = struct {
         return null;
     }
 
-    fn flagsOf(variant: Variant) []const []const u8 {
-        return if (variant.canary) &(base_flags ++ [_][]const u8{"-DRINGCAST_CANARY"}) else &base_flags;
+    /// The folder of the checkout is not in what is compiled: two of them give the same bytes.
+    fn flagsOf(c: *Context, variant: Variant) []const []const u8 {
+        const all = base_flags ++ [_][]const u8{
+            c.b.fmt("-fdebug-prefix-map={s}=.", .{c.b.pathFromRoot(".")}),
+            c.b.fmt("-fmacro-prefix-map={s}/=", .{c.b.pathFromRoot(".")}),
+            "-DRINGCAST_CANARY",
+        };
+        return c.b.allocator.dupe([]const u8, if (variant.canary) &all else all[0 .. all.len - 1]) catch @panic("OOM");
     }
 
     fn hasPlanted(room: Room) bool {
@@ -575,6 +659,10 @@ const Context = struct {
             if (std.mem.eql(u8, room.name, name)) return true;
         }
         return false;
+    }
+
+    fn isForUsers(program: Program) bool {
+        return std.mem.eql(u8, program.dir, "bin");
     }
 
     fn isMain(source: []const u8) bool {
@@ -615,9 +703,12 @@ const Context = struct {
         const key = c.b.fmt("{s}-{s}", .{ name, variant.name });
         if (c.made.get(key)) |made| return made;
         const made = c.b.addExecutable(.{ .name = name, .root_module = c.module(variant, sees) });
+        made.pie = true;
+        made.each_lib_rpath = false;
+        if (variant.optimize != .Debug) made.build_id = .sha1; // for packages of debug symbols
         // With it the linker takes zig's memcpy() and strlen() instead of the faster ones of glibc.
         if (variant.optimize != .Debug) made.bundle_compiler_rt = false;
-        made.root_module.addCSourceFiles(.{ .files = sources, .flags = flagsOf(variant) });
+        made.root_module.addCSourceFiles(.{ .files = sources, .flags = c.flagsOf(variant) });
         for (links) |library| c.linkLibrary(made.root_module, variant, library);
         c.link(made.root_module, &libraries);
         c.made.put(key, made) catch @panic("OOM");
@@ -652,5 +743,27 @@ const Context = struct {
         const made = c.addMain(variant, c.b.fmt("fuzz_{s}", .{name}), &sources, tests_see, &.{ tools, src, feeds, ring, codec });
         if (std.mem.eql(u8, name, "tls_link")) c.link(made.root_module, &.{"cmocka"}); // for idle_core.h
         return made;
+    }
+};
+
+/// A folder of copies, and the names in it, a line each.
+const Tree = struct {
+    b: *std.Build,
+    folder: *std.Build.Step.WriteFile,
+    names: std.ArrayList(u8) = .empty,
+
+    fn copy(tree: *Tree, from: std.Build.LazyPath, folder: []const u8, name: []const u8) void {
+        _ = tree.folder.addCopyFile(from, tree.add(folder, name));
+    }
+
+    fn write(tree: *Tree, folder: []const u8, name: []const u8, text: []const u8) void {
+        const path = tree.add(folder, name);
+        _ = tree.folder.add(path, text);
+    }
+
+    fn add(tree: *Tree, folder: []const u8, name: []const u8) []const u8 {
+        const path = tree.b.fmt("{s}/{s}", .{ folder, name });
+        tree.names.print(tree.b.allocator, "{s}\n", .{path}) catch @panic("OOM");
+        return path;
     }
 };

@@ -114,6 +114,21 @@ GATES = {
     "idle": (Gate("core_share", "share of a core, 10 000 silent clients", 0.03),),
     "idle20": (Gate("core_share", "share of a core, 10 000 silent clients with 20 symbols each", 0.03),),
     "reload": (Gate("turn_cpu_seconds", "seconds of CPU in a whole turn, reload under 10 000 clients", 0.001),),
+    "floors": (
+        Gate("ticks_per_second", "ticks/s to 2 000 connections with one of 200 symbols each", 10000, 14850, True),
+        Gate("mean_ns", "mean latency of these ticks in ns", 50e6),
+        Gate("p99_ns", "their p99 in ns", 100e6, 50e6),
+        Gate("rss_bytes", "bytes of memory of the server then", 512e6, 400e6),
+        Gate("core_share", "CPU time of the server then, of one core", 0.70, 0.25),
+        Gate("requests_ratio", "requests/s, times those of the users' former server, least of low, medium and high",
+             1, 10, True),
+        Gate("response_ratio", "mean response, of that of the former server, greatest of the three", 1, 0.1),
+        Gate("success_rate", "share of requests that were answered", 0.999, 1, True),
+        Gate("requests_per_second_500", "requests/s of 500 connections", 2000, 20000, True),
+        Gate("response_ns_500", "mean response of 500 connections in ns", 500e6, 50e6)),
+    "leak": (
+        Gate("rss_bytes_per_client", "growth of the server's memory for each client of a cycle, in bytes", 100),
+        Gate("allocated_bytes_per_client", "growth of what is allocated for each client of a cycle, in bytes", 4, 0)),
     "tls": (
         Gate("to_plain_256", "process CPU per frame of 256 B by wss, of that of plain", 1.35,
              rounds=("wss 256", "plain 256", PROCESS)),

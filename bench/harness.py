@@ -296,12 +296,16 @@ class Server:
             user, system = stat.read().rsplit(")", 1)[1].split()[11:13]
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
-    def stats(self):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/stats") as answer:
+    def get(self, path):
+        """What an admin path answers."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}{path}") as answer:
             return json.load(answer)
 
+    def stats(self):
+        return self.get("/stats")
+
     def post(self, path):
-        """What an admin path answers."""
+        """The same of a POST."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}{path}", data=b"") as answer:
             return json.load(answer)
 

@@ -25,6 +25,8 @@
   bench/run.py snapshots    10 000 clients subscribe to a book of 5 levels at once
   bench/run.py attacks      readers beside attackers of eight kinds
   bench/run.py flood        lateness of sim beside a producer that sends as fast as it can
+  bench/run.py floors       2 000 connections, 15 000 ticks a second, stress tests: what the first users asked for
+  bench/run.py leak         memory in cycles of clients that come, stall and leave, reloads among them
   bench/run.py tls          CPU per frame of wss, beside plain, SSL_write in a loop, and nginx in front
   bench/run.py tls_memory   user memory of an idle connection of wss, over that of a plain one
   bench/run.py tls_handshakes  TLS handshakes a second of CPU; and readers beside 200 of them a second
@@ -57,6 +59,9 @@ BY_URL = "ringcast by URL"
 P99_NS_MAX = 20_000_000
 LOAD_BUSY_MAX = 0.9  # of its core, in saturation: a busier load generator measures itself
 SATURATION_STEP = 1.05
+FLOOR_CONNECTIONS = 2000
+FORMER_REQUESTS = {20: (837.85, 101.5e6), 50: (810.78, 523.66e6), 100: (750, 1200e6)}  # requests/s and mean of responses
+LEAK_WARMUP_CYCLES = 3
 
 
 def check(text, holds):
@@ -1011,9 +1016,102 @@ def tls_handshakes(setup):
         all(one["complete"] for one in rounds) and are_valid(reports, "quiet", "handshakes"))
 
 
+def floor_of_ticks(setup):
+    """2 000 connections with one of 200 symbols each, and 15 000 ticks a second."""
+    def measure(_):
+        with start(setup, "ringcast", spec(symbols=200, rate=15000), FLOOR_CONNECTIONS) as server:
+            return server.load("-c", FLOOR_CONNECTIONS, "-s", symbol_list(200), "--subscriptions", 1, *INTENDED)
+    reports = interleave(setup, ["ringcast"], measure)
+    runs = reports["ringcast"]
+    return {"ticks_per_second": median(runs, "ticks_per_second"), "mean_ns": median(runs, "latency_ns", "mean"),
+            "p99_ns": median(runs, "latency_ns", "p99"), "rss_bytes": median(runs, "server", "rss_bytes_end"),
+            "core_share": statistics.median((run["server"]["user_ns"] + run["server"]["system_ns"]) / 1e9 / run["seconds"]
+                                            for run in runs),
+            "variants": summaries(reports)}, are_valid(reports, "ringcast")
+
+
+def floor_of_requests(setup):
+    """The stress tests of ringcast-bench, and 500 connections; {connections: medians}."""
+    figures, valid = {}, True
+    for connections, requests in ((20, 100), (50, 500), (100, 2000), (500, 10000)):
+        runs = []
+        for round_index in range(setup.rounds):
+            with start(setup, "ringcast", spec(), connections) as server:
+                runs.append(server.load("-c", connections, "--requests", requests, *INTENDED))
+            print(f"  round {round_index + 1} {connections:3} connections, {requests:5} requests: "
+                  f"{runs[-1]['requests']['per_second']:,.0f}/s, mean {runs[-1]['response_ns']['mean'] / 1e6:.2f} ms, "
+                  f"grade {runs[-1]['grade']}", flush=True)
+        figures[connections] = {"per_second": median(runs, "requests", "per_second"),
+                                "mean_ns": median(runs, "response_ns", "mean"),
+                                "max_ns": median(runs, "response_ns", "max"),
+                                "success_rate": min(run["requests"]["success_rate"] for run in runs),
+                                "grades": [run["grade"] for run in runs]}
+        valid &= all(run["valid"] for run in runs)
+    return figures, valid
+
+
+def floors(setup):
+    ticks, ticks_valid = floor_of_ticks(setup)
+    requests, requests_valid = floor_of_requests(setup)
+    return judge("floors", setup, {
+        **ticks, "requests": {str(connections): one for connections, one in requests.items()},
+        "requests_ratio": min(requests[connections]["per_second"] / per_second
+                              for connections, (per_second, _) in FORMER_REQUESTS.items()),
+        "response_ratio": max(requests[connections]["mean_ns"] / mean_ns
+                              for connections, (_, mean_ns) in FORMER_REQUESTS.items()),
+        "success_rate": min(one["success_rate"] for one in requests.values()),
+        "requests_per_second_500": requests[500]["per_second"], "response_ns_500": requests[500]["mean_ns"]},
+        ticks_valid and requests_valid)
+
+
+def leak_cycle(server, config, connections, number):
+    """Clients come, subscribe, stall, are slow, come again and leave, and the configuration changes; what the server
+    holds afterwards."""
+    each = connections // 5
+    report = server.load("-c", connections, "--stalled", each, "--slow", each, "--churn", each, "--resubscribers", each,
+                         "--churn-life", "200ms", "--allow-gaps", seconds=2, warmup=0.2)
+    with open(config, "w") as file:
+        file.write(f"websocket:\n  heartbeat_interval: {20 + number % 2}\n")
+    server.post("/admin/reload-config")
+    deadline = time.monotonic() + 60
+    while server.stats()["connections"]["open"] > 0:
+        if time.monotonic() > deadline:
+            raise SystemExit(f"cycle {number}: connections are left after a minute")
+        time.sleep(0.1)
+    server.post("/admin/gc")
+    # Of the readers, stalled and slow ones; what a busy machine leaves out of the window does not matter here.
+    return {"complete": report["subscribed"] == connections - 2 * each, "rss_bytes": server.rss_bytes(),
+            "allocated_bytes": server.get("/admin/gc-stats")["allocator"]["allocated_bytes"]}
+
+
+def leak(setup):
+    """Least squares through what the server holds after each cycle: the growth from one to the next."""
+    connections = setup.connections or (100 if setup.small else 500)
+    cycles = 6 if setup.small else max(12, int(setup.seconds * setup.rounds / 3))
+    config = os.path.join(setup.work_dir, "config.yaml")
+    with open(config, "w") as file:
+        file.write("websocket:\n  heartbeat_interval: 20\n")
+    with Server(setup, "ringcast", [*room(connections), "--config", config], spec=spec(symbols=20, rate=500)) as server:
+        held = [leak_cycle(server, config, connections, number) for number in range(LEAK_WARMUP_CYCLES + cycles)]
+    held = held[LEAK_WARMUP_CYCLES:]
+    growth = {}
+    for key in ("rss_bytes", "allocated_bytes"):
+        values = [one[key] for one in held]
+        growth[key] = statistics.linear_regression(range(cycles), values).slope
+        print(f"  {key}: {values[0]:,} after the first of {cycles} cycles, {values[-1]:,} after the last; "
+              f"{growth[key]:+,.0f} a cycle")
+    return judge("leak", setup, {"connections": connections, "cycles": cycles,
+                                 "rss_bytes_per_client": growth["rss_bytes"] / connections,
+                                 "allocated_bytes_per_client": growth["allocated_bytes"] / connections,
+                                 "rss_bytes_all": [one["rss_bytes"] for one in held],
+                                 "allocated_bytes_all": [one["allocated_bytes"] for one in held]},
+                 all(one["complete"] for one in held))
+
+
 SCENARIOS = {f.__name__: f for f in (fanout, steered, unix, scale, burst, saturation, sparse, connect,
                                      latency, encodings, cores, stalled, leave, idle, idle20, reload, memory,
-                                     deflate, snapshots, attacks, flood, tls, tls_memory, tls_handshakes)}
+                                     deflate, snapshots, attacks, flood, floors, leak, tls, tls_memory,
+                                     tls_handshakes)}
 
 
 def main():

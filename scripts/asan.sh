@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Compiles the unit tests with gcc's AddressSanitizer (zig's clang has none) into DIR/tests.
+# Compiles the unit tests with gcc's AddressSanitizer (zig's clang has none) into DIR/tests. GCC_FLAGS are flags in
+# place of the sanitizers' (scripts/coverage.py).
 set -eu -o pipefail
 out=${1:?usage: scripts/asan.sh DIR}
-flags=(-std=gnu11 -D_GNU_SOURCE -O1 -g -I. -Itests -Wall -Wextra -Wno-tsan
-    -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+read -r -a chosen <<<"${GCC_FLAGS:--fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer}"
+flags=(-std=gnu11 -D_GNU_SOURCE -O1 -g -I. -Itests -Wall -Wextra -Wno-tsan "${chosen[@]}")
 libraries=(-luring -ljansson -lmicrohttpd -lssl -lcrypto -lyaml -lz -lzstd -lcmocka -lpthread -lm)
 mkdir -p "$out/objects" "$out/tests"
 

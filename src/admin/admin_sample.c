@@ -13,9 +13,8 @@ static double admin_sample_percent(uint64_t part, uint64_t whole)
 
 static void admin_sample_take_system(const struct host_system *system, double *numbers)
 {
-    uint64_t memory_used = system->memory_available_bytes < system->memory_bytes
-                               ? system->memory_bytes - system->memory_available_bytes
-                               : 0;
+    assert_always(system->memory_available_bytes <= system->memory_bytes);
+    uint64_t memory_used = system->memory_bytes - system->memory_available_bytes;
     uint64_t disk_used = system->disk_bytes - system->disk_free_bytes;
     numbers[SAMPLE_MEMORY_PERCENT] = admin_sample_percent(memory_used, system->memory_bytes);
     numbers[SAMPLE_MEMORY_USED_MB] = (double)memory_used / (double)MIB;

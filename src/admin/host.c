@@ -146,6 +146,9 @@ void host_read_system(struct host_system *system_out)
     system_out->memory_bytes = host_number_after(text, "MemTotal:") * KIB;
     system_out->memory_available_bytes = host_number_after(text, "MemAvailable:") * KIB;
     host_read_limit(system_out);
+    if (system_out->memory_available_bytes > system_out->memory_bytes) {
+        system_out->memory_available_bytes = system_out->memory_bytes;
+    }
     if (statvfs(".", &disk) == 0) {
         system_out->disk_bytes = (uint64_t)disk.f_blocks * disk.f_frsize;
         system_out->disk_free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;

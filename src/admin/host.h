@@ -37,8 +37,8 @@ uint64_t host_cpu_ns(uint32_t tid);
 struct host_system {
     bool memory_is_limited; /* by a cgroup, to less than the host has: the next two are its */
     uint64_t memory_bytes;
-    uint64_t memory_available_bytes;
-    uint64_t disk_bytes; /* of the file system of the working directory */
+    uint64_t memory_available_bytes; /* at most memory_bytes */
+    uint64_t disk_bytes;             /* of the file system of the working directory */
     uint64_t disk_free_bytes;
     uint64_t network_sent_bytes; /* all interfaces, since boot */
     uint64_t network_received_bytes;

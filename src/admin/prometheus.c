@@ -199,6 +199,25 @@ static void prometheus_write_logs(FILE *out, const struct metrics_log_memory *me
         atomic_load(memory->refused_count));
 }
 
+/* What the server shares with others: in a container with a limit, only with itself. */
+static void prometheus_write_system(FILE *out)
+{
+    struct host_system system;
+    host_read_system(&system);
+    assert_always(system.memory_available_bytes <= system.memory_bytes);
+    prometheus_write_gauge(out, "ringcast_memory_limit_bytes",
+                           "Limit of the cgroup's memory; without one, the machine's memory.",
+                           (double)system.memory_bytes);
+    prometheus_write_gauge(out, "ringcast_memory_used_bytes",
+                           "Memory in use below that limit, by all programs.",
+                           (double)(system.memory_bytes - system.memory_available_bytes));
+    prometheus_write_gauge(out, "ringcast_disk_bytes",
+                           "Size of the file system of the working directory.",
+                           (double)system.disk_bytes);
+    prometheus_write_gauge(out, "ringcast_disk_free_bytes", "Free bytes of that file system.",
+                           (double)system.disk_free_bytes);
+}
+
 /* Names that every Prometheus client library exports. */
 static void prometheus_write_process(FILE *out, const struct metrics *metrics,
                                      const struct host_process *process)
@@ -334,6 +353,7 @@ char *prometheus_write(struct metrics *metrics, bool with_aliases, size_t *bytes
         "Log lines lost because there was no room for them, or because standard error or a file "
         "refused them.",
         (double)log_lost_count());
+    prometheus_write_system(out);
     prometheus_write_process(out, metrics, &process);
     if (with_aliases) {
         prometheus_write_aliases(out, metrics, &process);

@@ -208,7 +208,7 @@ class Page:
                 followers.pop(0)
             if not block.mark:
                 continue
-            if block.mark.startswith("not run") or block.run and block.run["full"] and not self.is_full:
+            if block.mark.startswith(("not run", "deploy")) or block.run and block.run["full"] and not self.is_full:
                 self.said = None
                 continue
             if block.run and cores_of(block) > len(os.sched_getaffinity(0)):

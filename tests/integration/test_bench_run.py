@@ -63,6 +63,17 @@ class Small(unittest.TestCase):
         self.assertEqual(sum("  round 1 " in line for line in said.splitlines()), 3, said)
 
     @in_full
+    def test_floors(self):
+        self.judged("floors")
+
+    @in_full
+    def test_leak(self):
+        """S99, S146: in cycles of clients that come, stall and leave, with a reload each, the server's memory stays
+        the same. How busy the machine is does not matter to these figures."""
+        said = self.judged("leak")
+        self.assertEqual(sum(line.startswith("PASSED") for line in said.splitlines()), 2, said)
+
+    @in_full
     def test_steered(self):
         fault = harness.steering_fault()
         if fault:

@@ -6,7 +6,8 @@ import subprocess
 import tempfile
 import unittest
 
-from server import CHECKOUT, SANITIZER_WORDS, Server, clean_environment, program, run
+from clients import RawClient, subscribe_message
+from server import CHECKOUT, SANITIZER_WORDS, Server, clean_environment, program, run, wait_until
 
 TOKEN = "full-token-0123456789abcdef"
 PROFILES = ("development", "test", "production")
@@ -235,6 +236,39 @@ class Profiles(ConfigurationTestCase):
         with Server(env={"ENVIRONMENT": "test"}) as server:
             self.assertEqual(server.stats()["connections"]["max_connections"], 200)
             self.assertFalse([line for line in server.log_lines() if " WARNING " in line], server.log())
+
+    def test_a_client_notices_no_difference_between_the_profiles(self):
+        """S149: it sends the same, and receives messages of the same form and the same errors."""
+        conversation = ((subscribe_message(["000001.SZ"], ["quote"], id=1), "SUBSCRIBED"),
+                        (subscribe_message(["NONE.SZ"], ["quote"], id=2), "SUBSCRIBED"),
+                        ('{"type":"LIST","id":3}', "SUBSCRIPTIONS"), ('{"type":"PING","id":4}', "PONG"),
+                        ('{"type":"NONSENSE","id":5}', "ERROR"), ('{"type":"STATUS","id":6}', "STATUS"),
+                        ('{"type":"UNSUBSCRIBE","id":7,"data":{"symbols":["000001.SZ"],"data_types":["quote"]}}',
+                         "UNSUBSCRIBED"))
+
+        def form(value, key=""):
+            if isinstance(value, dict):
+                return {name: form(part, name) for name, part in value.items()}
+            if isinstance(value, list):
+                return [form(part) for part in value]
+            if key in ("code", "type", "id", "symbol"):
+                return value
+            return "number or null" if value is None or type(value) in (int, float) else type(value).__name__
+
+        def received(env):
+            with Server("--feed", "sim:symbols=1,rate=50", "--log-file", "/dev/stderr", env=env) as server, \
+                    RawClient(server.port) as client:
+                self.assertTrue(wait_until(lambda: server.stats()["publisher"]["channels"] == 1))
+                messages = [client.next_message(("WELCOME",))]
+                messages += [client.ask(*pair) for pair in conversation[:1]] + [client.next_message(("quote",))]
+                messages += [client.ask(*pair) for pair in conversation[1:]]
+                return form(messages)
+        expected = received({})
+        self.assertEqual([message["type"] for message in expected],
+                         ["WELCOME", "SUBSCRIBED", "quote", *(kind for _, kind in conversation[1:])])
+        for profile in PROFILES:
+            with self.subTest(profile):
+                self.assertEqual(received({"ENVIRONMENT": profile}), expected)
 
     def test_an_unknown_profile_is_one_warning(self):
         """S36"""

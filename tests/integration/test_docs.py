@@ -153,6 +153,11 @@ def options_of(words):
     return set(re.findall(r"(?<![\w-])-{1,2}[a-z][a-z-]*", text)) | {"--help"}
 
 
+# Of `docker run`, which docs/containers.md explains.
+OPTIONS_OF_DOCKER = {"--cpus", "--cpuset-cpus", "--format", "--init", "--ipc", "--memory", "--network", "--read-only",
+                     "--restart", "--shm-size", "--stop-timeout", "--tmpfs", "--ulimit"}
+
+
 class Words(unittest.TestCase):
     """Of all commands, also those that nobody runs: options and steps that exist."""
 
@@ -180,7 +185,8 @@ class Words(unittest.TestCase):
     def test_options_between_backticks_are_some_program_s(self):
         helped = "".join(run([sys.executable, "-B", str(CHECKOUT / "examples" / name), "--help"]).stdout
                          for name in ("producer.py", "qmt_bridge.py"))
-        known = set(re.findall(r"--[a-z][a-z-]*", helped)).union(*(options_of(words) for _, words in PROGRAMS))
+        known = OPTIONS_OF_DOCKER.union(re.findall(r"--[a-z][a-z-]*", helped),
+                                        *(options_of(words) for _, words in PROGRAMS))
         for name, text in PAGES.items():
             if name.startswith(("docs/", "README", "examples/")):
                 codes = " ".join(re.findall(r"`([^`\n]+)`", text))

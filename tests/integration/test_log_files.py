@@ -122,7 +122,7 @@ class Files(unittest.TestCase):
 
     def test_the_configuration_of_logrotate(self):
         """S134: daily, 30 files, compressed; with the real program where it is installed."""
-        shipped = pathlib.Path(CHECKOUT, "docs", "ringcast.logrotate").read_text()
+        shipped = pathlib.Path(CHECKOUT, "packaging", "ringcast.logrotate").read_text()
         for word in ("daily", "rotate 30", "compress", "delaycompress"):
             self.assertRegex(shipped, rf"(?m)^ *{word}$")
         signalled = re.search(r"postrotate\n *(systemctl kill .*--signal=(\w+) .*)\n *endscript", shipped)

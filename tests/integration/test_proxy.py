@@ -107,6 +107,20 @@ class Proxies(unittest.TestCase):
             path.write_text(path.read_text().replace("http {", "http {" + bodies, 1))
             self.check(server, [nginx, "-p", self.folder, "-c", path, "-e", "stderr", "-g", "daemon off;"])
 
+    def test_nginx_of_the_compose_file(self):
+        """S115, S126: container/nginx/nginx.conf, with other ports and paths."""
+        nginx = self.needs("nginx")
+        with Server("--trusted-proxies", "127.0.0.1") as server:
+            text = (CHECKOUT / "container/nginx/nginx.conf").read_text(encoding="utf8")
+            for old, new in {"/tmp/": f"{self.folder}/", "/etc/nginx/certs/server": f"{self.folder}/ringcast",
+                             "listen 8443": f"listen 127.0.0.1:{self.port}", "65536": "1024", "32000": "500",
+                             "websocket-server-1:8765": f"127.0.0.1:{server.port}"}.items():
+                self.assertIn(old, text)
+                text = text.replace(old, new)
+            path = self.folder / "nginx.conf"
+            path.write_text(text)
+            self.check(server, [nginx, "-p", self.folder, "-c", path, "-e", "stderr", "-g", "daemon off;"])
+
     def test_haproxy(self):
         haproxy = self.needs("haproxy")
         with Server("--trusted-proxies", "127.0.0.1") as server:

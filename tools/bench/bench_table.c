@@ -35,7 +35,7 @@ static const struct bench_table_row bench_table[] = {
     {"protocol", 0, TEXT(protocol_name), "NAME",
      "ringcast, plain (any WebSocket server), nats or mqtt (ringcast)"},
     {"preset", 0, BENCH_TABLE_PRESET, AT(preset), 0, 0, "NAME",
-     "options for a kind of server, or a stress test; see the end of this text"},
+     "options for a kind of server or a stress test; see the end"},
     {"latency", 'L', FLAG(latency), NULL, "also print the latency by percentile, in detail"},
     {"json", 'j', FLAG(json), NULL, "print one JSON object instead of text"},
     {"quiet", 'q', FLAG(quiet), NULL, "print no first line and no progress"},
@@ -95,7 +95,7 @@ static const struct bench_table_row bench_table[] = {
      BYTES(payload_bytes, BENCH_ECHO_PAYLOAD_BYTES_MIN, WS_CLIENT_MESSAGE_BYTES_MAX), "N",
      "bytes of a message, 16 to 16384 (64)"},
     {"requests", 0, U32(request_count, 0, 1000000000), "N",
-     "ringcast: send N LISTs in all, each when the one before is answered"},
+     "ringcast: send N LISTs, one after the other, and grade the answers"},
 
     {.help = "Measurement and report"},
     {"until", 0, TEXT(until_text), "P=TIME", "find how many connections get, for example, p99=5ms"},

@@ -1,0 +1,109 @@
+"""The commands of the docs that need root, run as they stand: those with the mark `deploy`.
+
+A page is run in a network namespace of its own, where the ports of the docs are free, and in a folder like the
+checkout. `docker` is podman, with names of this checkout for the containers and images of the docs.
+"""
+import contextlib
+import os
+import pathlib
+import shlex
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import debian
+import doc_page
+import images
+from images import CHECKOUT, LIMITS, PODMAN
+from server import BIN_DIR
+
+sys.path.insert(0, str(CHECKOUT / "scripts"))
+import doc_commands  # noqa: E402
+
+SECONDS = 300
+# The programs of a Docker host. Words that name the image or the container stand for our own.
+DOCKER = """#!/bin/bash
+command=$1
+shift
+words=()
+for word; do
+    case $word in
+    websocket-server:*) word={image}:${{word#*:}} ;;
+    websocket-server) word={container} ;;
+    .) [ "$command" != build ] || word={checkout} ;;
+    esac
+    words+=("$word")
+done
+case $command in
+build) words=(--format docker {limits} "${{words[@]}}") ;;
+run) words=({limits} "${{words[@]}}") ;;
+esac
+exec {podman} "$command" "${{words[@]}}"
+"""
+
+
+class Host:
+    """Where the commands of a page run."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.folder.chmod(0o755)
+        self.name = images.unique_name()
+        self.image = f"localhost/{self.name}"
+        for name in ("container", "bin", "config"):
+            (self.folder / name).mkdir()
+        (self.folder / "container/seccomp.json").write_bytes(images.SECCOMP.read_bytes())
+        docker = self.folder / "bin/docker"
+        docker.write_text(DOCKER.format(image=self.image, container=self.name, checkout=CHECKOUT,
+                                        limits=shlex.join(LIMITS), podman=shlex.join(PODMAN)), "utf8")
+        docker.chmod(0o755)
+        self.namespace = subprocess.Popen(("unshare", "--net", "sh", "-c", "ip link set lo up && echo && exec cat"),
+                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.namespace.stdout.readline()
+
+    def close(self):
+        with contextlib.suppress(AssertionError):  # A page removes both itself.
+            debian.command(*PODMAN, "rm", "--force", "--volumes", "--time", "0", self.name)
+        with contextlib.suppress(AssertionError):
+            debian.command(*PODMAN, "image", "untag", self.image)
+        self.namespace.communicate()
+
+    def run(self, block):
+        path = f"{self.folder}/bin:{BIN_DIR.resolve()}:{os.environ['PATH']}"
+        done = subprocess.run(("nsenter", f"--net=/proc/{self.namespace.pid}/ns/net", "bash", "-euc", "\n".join(block.lines)),
+                              cwd=self.folder, env=dict(os.environ, PATH=path), stdin=subprocess.DEVNULL, check=False,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=SECONDS)
+        if done.returncode != 0:
+            raise doc_page.Fault(f"ended with {done.returncode}:\n{done.stdout[-3000:]}")
+        return done.stdout
+
+
+class Page:
+    """One page; a class each."""
+
+    def test_its_commands_do_what_it_says(self):
+        images.ringcast()  # The build of the page finds it in the cache.
+        with tempfile.TemporaryDirectory(prefix="ringcast-", dir="/var/tmp") as folder:
+            host = Host(folder)
+            self.addCleanup(host.close)
+            said = None
+            for block in doc_commands.blocks_of(self.page, (CHECKOUT / self.page).read_text("utf8")):
+                with self.subTest(line=block.line):
+                    if block.mark.startswith("file: "):
+                        path = host.folder / block.mark.removeprefix("file: ")
+                        path.write_text("\n".join(block.lines) + "\n", "utf8")
+                    elif block.mark == "deploy":
+                        said = None
+                        said = host.run(block)
+                    elif block.mark == "output" and said is not None:
+                        doc_page.check_output([line for line in block.lines if line.strip()], said)
+
+
+class Containers(Page, unittest.TestCase):
+    """S123: the commands of docs/containers.md."""
+    page = "docs/containers.md"
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -43,6 +43,7 @@
 #include "src/server_dump.h"
 #include "src/server_guard.h"
 #include "src/server_log.h"
+#include "src/server_notify.h"
 #include "src/server_record.h"
 #include "src/server_roll.h"
 #include "src/server_tls.h"
@@ -291,6 +292,7 @@ static void main_tick(struct server *server)
 {
     uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
     watchdog_look(&server->watchdog, now_ns);
+    server_notify_tick(server, now_ns);
     if (now_ns - server->tick_ns >= NS_PER_SECOND) {
         server->tick_ns = now_ns;
         main_count_run_delays(server);
@@ -326,6 +328,7 @@ static void main_run(struct server *server)
     log_end_start();
     announce_ready(server);
     announce_greet(server);
+    server_notify_ready(server);
     server->tick_ns = clock_ns(CLOCK_MONOTONIC);
     main_sample_channels(server, server->tick_ns);
     server_guard_tick(server, server->tick_ns);
@@ -372,6 +375,7 @@ static void main_drain(struct server *server)
     uint32_t conn_count = atomic_load(&server->conn_count);
     metrics_set_state(server->metrics, METRICS_DRAINING);
     control_set_state(server->control, LAYOUT_ENDS);
+    server_notify_stopping(server, timeout_ns, conn_count);
     if (timeout_ns == 0 || conn_count == 0) {
         return;
     }
@@ -516,6 +520,11 @@ int main(int argc, char **argv)
         options_print(stdout, &server.options);
         return standard_fds_flush("ringcast") ? 0 : SERVER_EXIT_FAILED;
     }
+    if (activation_take(&server.activation, text, sizeof text) < 0) {
+        log_say(STDERR_FILENO, "ringcast: %s\n", text);
+        return SERVER_EXIT_USAGE;
+    }
+    server.notices.open_error = notify_open(&server.notices.notify);
     int error =
         arenas_create(server.options.core_count + MAIN_OTHER_THREADS +
                       (options_has_tls(&server.options) ? server.options.tls.thread_count : 0));
@@ -529,6 +538,7 @@ int main(int argc, char **argv)
     }
     int status = main_serve(&server);
     log_close();
+    notify_close(&server.notices.notify);
     options_deinit(&server.options);
     return status;
 }

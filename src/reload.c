@@ -17,6 +17,7 @@
 #include "src/market/staleness.h"
 #include "src/record/record.h"
 #include "src/reload_changes.h"
+#include "src/server_notify.h"
 #include "src/session/session_policy.h"
 #include "src/tls/tls_server.h"
 
@@ -249,8 +250,12 @@ static bool reload_step(void *context, struct commands *commands, uint64_t now_n
     struct reload *reload = call->reload;
     (void)now_ns;
     assert_always(reload->stage == RELOAD_RESTS || reload->access != NULL);
-    if (reload->stage == RELOAD_RESTS && reload_begin(reload, call) < 0) {
-        return true;
+    if (reload->stage == RELOAD_RESTS) {
+        server_notify_reload(reload->server);
+        if (reload_begin(reload, call) < 0) {
+            server_notify_reloaded(reload->server, call->error);
+            return true;
+        }
     }
     if (reload->stage == RELOAD_POSTS && commands_post(commands, reload->mails)) {
         reload->stage = RELOAD_AWAITS;
@@ -260,6 +265,7 @@ static bool reload_step(void *context, struct commands *commands, uint64_t now_n
         return false;
     }
     reload_end(reload, call);
+    server_notify_reloaded(reload->server, call->error);
     return true;
 }
 

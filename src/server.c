@@ -299,7 +299,8 @@ int server_measure_sends(struct server *server)
 
 int server_open_sockets(struct server *server)
 {
-    return sockets_open(&server->sockets, &server->options, server->counters_file.path);
+    return sockets_open(&server->sockets, &server->options, &server->activation,
+                        server->counters_file.path);
 }
 
 /* Each core has a ring, and may accept one client too many of each of its listeners. */

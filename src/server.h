@@ -28,6 +28,7 @@
 #include "src/roll/roll_command.h"
 #include "src/sockets.h"
 #include "src/symbols/symbols.h"
+#include "src/systemd/notify.h"
 #include "src/tls/tls_watch.h"
 
 #define SERVER_EXIT_FAILED 1
@@ -40,6 +41,15 @@ struct server_thread {
     struct counters_thread *record;
     counter *run_delay_ns;
     pthread_t thread;
+};
+
+/* What the service manager has been notified of. */
+struct server_notices {
+    struct notify notify;
+    int open_error;     /* why there is none, although there should be */
+    uint64_t status_ns; /* when it got the last line of status, and at how many ticks: */
+    uint64_t ticks;
+    uint64_t complaint_ns; /* no further one before */
 };
 
 struct server {
@@ -79,6 +89,7 @@ struct server {
     struct reload *reload;
     struct admin *admin;
 
+    struct activation activation; /* what was passed */
     struct sockets sockets;
     struct pid_file pid_file;
 
@@ -94,6 +105,7 @@ struct server {
     _Atomic bool failed;          /* one of them with an error */
 
     /* main's own. */
+    struct server_notices notices;
     int signal_fd;      /* -1: none */
     uint64_t tick_ns;   /* when the metrics took their last sample */
     uint64_t stop_ns;   /* when the end began, by the first signal mostly */

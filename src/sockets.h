@@ -15,6 +15,7 @@
 #include "ring/io/listener.h"
 #include "ring/io/listener_unix.h"
 #include "src/config/options.h"
+#include "src/systemd/activation.h"
 
 #define SOCKETS_CTL_PATH_BYTES_MAX 160
 #define SOCKETS_CTL_SUFFIX ".ctl"
@@ -27,14 +28,17 @@ struct sockets {
     struct listener_tcp metrics;        /* the same; or none */
     struct listener_unix ctl;           /* of the admin server; or none */
     char ctl_path[SOCKETS_CTL_PATH_BYTES_MAX];
+    char unix_name[LISTENER_UNIX_NAME_BYTES_MAX]; /* of unix_listener, when it was passed */
 };
 
 /* None is open. */
 void sockets_init(struct sockets *sockets);
 
-/* What the options name; on failure, what is open already is left for sockets_close.
- * counters_path: of the counters file, beside which the default socket for ctl is; "": none. */
-int sockets_open(struct sockets *sockets, const struct options *options, const char *counters_path);
+/* What the options name, or was passed in its place; on failure, what is open already is left for
+ * sockets_close. counters_path: of the counters file, beside which the default socket for ctl is;
+ * "": none. */
+int sockets_open(struct sockets *sockets, const struct options *options,
+                 const struct activation *activation, const char *counters_path);
 void sockets_close(struct sockets *sockets);
 
 /* Removes the files of the Unix sockets. Also for signal handlers. */

@@ -16,6 +16,7 @@ static void core_drain_begin(struct core *core, uint64_t end_ns)
     core->drain_end_ns = end_ns > core->time.now_ns ? end_ns : core->time.now_ns;
     core->links.is_draining = true;
     core->drain_conn_count = counter_get(&core->counters->conns_streaming);
+    core_accept_cancel(core); /* Those that are not kept are armed again. */
 }
 
 /* The middle of the place'th of as many parts of the window as there are conns. */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -138,6 +139,25 @@ int listener_unix_open(struct listener_unix *listener_out, const char *path, cha
     return 0;
 }
 
+int listener_unix_take(struct listener_unix *listener_out, int fd,
+                       char name_out[LISTENER_UNIX_NAME_BYTES_MAX])
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    socklen_t bytes = sizeof address;
+    static_assert(sizeof address.sun_path < LISTENER_UNIX_NAME_BYTES_MAX, "a path fits");
+    if (getsockname(fd, (struct sockaddr *)&address, &bytes) < 0 ||
+        fcntl(fd, F_SETFL, 0) < 0 || /* A ring waits for clients. */
+        listen(fd, LISTENER_UNIX_BACKLOG) < 0) {
+        return -errno;
+    }
+    int name_bytes = (int)(bytes - offsetof(struct sockaddr_un, sun_path));
+    bool is_abstract = name_bytes > 0 && address.sun_path[0] == '\0';
+    snprintf(name_out, LISTENER_UNIX_NAME_BYTES_MAX, "%s%.*s", is_abstract ? "@" : "",
+             name_bytes - is_abstract, address.sun_path + is_abstract);
+    *listener_out = (struct listener_unix){.fd = fd, .path = name_out};
+    return 0;
+}
+
 void listener_unix_remove_dead(const char *directory, const char *prefix, const char *suffix)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -175,8 +195,8 @@ void listener_unix_unlink(const struct listener_unix *listener)
 {
     struct stat status;
     assert_always(listener->fd >= 0);
-    if (lstat(listener->path, &status) == 0 && status.st_dev == listener->device &&
-        status.st_ino == listener->inode) {
+    if (listener->inode != 0 && lstat(listener->path, &status) == 0 &&
+        status.st_dev == listener->device && status.st_ino == listener->inode) {
         unlink(listener->path);
     }
 }

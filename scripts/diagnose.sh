@@ -17,7 +17,7 @@
 # Exit status: 0 the server answered, 1 it did not, 2 wrong usage.
 set -u
 
-pid='' container='' log_lines=50
+pid='' container='' log_lines=50 program=ringcast
 reach=() engine=()
 
 usage_error() {
@@ -63,7 +63,7 @@ values() {
     done
 }
 
-ask() { try "${reach[@]}" ringcast "$@" "${which[@]}"; }
+ask() { try "${reach[@]}" "$program" "$@" "${which[@]}"; }
 
 find_server() {
     local candidate
@@ -79,6 +79,8 @@ find_server() {
     if [ ${#reach[@]} -eq 0 ]; then
         [ -n "$pid" ] || pid=$(pgrep -x -n ringcast) # the newest
         [ -z "$pid" ] || which=(--pid "$pid")
+        # A program that is in no folder of PATH is that of the process.
+        command -v ringcast >/dev/null || [ -z "$pid" ] || program=/proc/$pid/exe
     fi
 }
 
@@ -99,7 +101,7 @@ machine() {
 
 server() {
     part program
-    try "${reach[@]}" ringcast --version
+    try "${reach[@]}" "$program" --version
     part health
     ask health
     ask health --ready
@@ -149,7 +151,7 @@ ports() {
 log() {
     part "log: its last $log_lines lines"
     local file
-    file=$("${reach[@]}" ringcast ctl config --json "${which[@]}" 2>/dev/null | jq -r '.logging.file // empty' 2>/dev/null)
+    file=$("${reach[@]}" "$program" ctl config --json "${which[@]}" 2>/dev/null | jq -r '.logging.file // empty' 2>/dev/null)
     if [ -n "$file" ] && [ -f "/proc/${pid:-none}/cwd/$file" ]; then
         try tail -n "$log_lines" "/proc/$pid/cwd/$file"
     elif [ -n "$file" ] && [ -f "/proc/${pid:-none}/root/$file" ]; then
@@ -179,4 +181,4 @@ find_server
     fi
     log
 } 2>&1 | redact
-"${reach[@]}" ringcast health "${which[@]}" >/dev/null 2>&1
+"${reach[@]}" "$program" health "${which[@]}" >/dev/null 2>&1

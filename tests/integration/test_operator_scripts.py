@@ -33,6 +33,7 @@ esac
 [[ ! $line =~ $FAILS ]]
 """
 NOTHING = "^$"
+SYSTEM_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
 NO_CLUSTER = """{apiVersion: v1, kind: Config, clusters: [{name: none, cluster: {server: 'http://127.0.0.1:9'}}],
 contexts: [{name: none, context: {cluster: none}}], current-context: none}"""
 
@@ -105,8 +106,7 @@ class answering:
 class Diagnose(unittest.TestCase):
     PARTS = ["machine", "kernel", "program", "health", "statistics", "process", "cgroup", "ports", "log"]
 
-    def diagnose(self, *arguments):
-        path = f"{BIN_DIR.resolve()}:{os.environ['PATH']}"
+    def diagnose(self, *arguments, path=f"{BIN_DIR.resolve()}:{os.environ['PATH']}"):
         return script("diagnose.sh", *arguments, env=clean_environment({"PATH": path}))
 
     def parts(self, done):
@@ -140,6 +140,14 @@ class Diagnose(unittest.TestCase):
             done = self.diagnose("--pid", server.pid, "--log-lines", 20)
         self.assertIn('GET /?token=***&x=1 "password": "***" Authorization: ***', done.stdout)
         self.assertNotIn(SECRET, done.stdout)
+
+    @unittest.skipIf(shutil.which("ringcast", path=SYSTEM_PATH), "SKIPPED: ringcast is installed on this machine")
+    def test_a_program_in_no_folder_of_the_path_is_found(self):
+        """S137"""
+        with Server() as server:
+            done = self.diagnose("--pid", server.pid, path=SYSTEM_PATH)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(f"$ /proc/{server.pid}/exe health", done.stdout)
 
     def test_it_goes_on_without_a_server(self):
         """S137"""

@@ -193,9 +193,11 @@ static uint64_t bench_thread_echo(struct bench_thread *thread)
 /* --requests begin with the window. */
 static void bench_thread_request(struct bench_thread *thread)
 {
+    if (thread->data.requests == NULL || thread->data.window_ns == 0) {
+        return;
+    }
     uint64_t now_ns = bench_thread_now_ns();
-    bool has_window = thread->data.window_ns > 0 && now_ns >= thread->data.window_start_ns;
-    if (thread->data.requests != NULL && has_window) {
+    if (now_ns >= thread->data.window_start_ns) {
         thread->crew.now_ns = now_ns;
         bench_requests_begin(&thread->requests);
     }

@@ -17,6 +17,7 @@
 static void server_notify_complain(struct server *server, int error, uint64_t now_ns)
 {
     struct server_notices *notices = &server->notices;
+    assert_always(error <= 0);
     if (error == 0 || now_ns < notices->complaint_ns) {
         return;
     }
@@ -86,6 +87,7 @@ static void server_notify_status(struct server *server, uint64_t now_ns)
 {
     char lines[NOTIFY_MESSAGE_BYTES_MAX];
     struct server_notices *notices = &server->notices;
+    assert_always(now_ns > notices->status_ns);
     uint64_t ticks = counter_get(&server->counters->publisher.ticks);
     double seconds = (double)(now_ns - notices->status_ns) / (double)NS_PER_SECOND;
     snprintf(lines, sizeof lines, "STATUS=%u clients, %.0f ticks/s",

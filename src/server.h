@@ -153,6 +153,11 @@ void server_apply(struct server *server, const struct options *old);
 /* New handshakes use what a reload has loaded, if there is TLS. In server_tls.c. */
 void server_take_tls(struct server *server, struct tls_loaded *loaded);
 
+/* The service manager learns that a reload has begun, and that it has ended with 0 or an error. In
+ * server_notify.c. */
+void server_notify_reload(struct server *server);
+void server_notify_reloaded(struct server *server, int error);
+
 /* Logs why a step failed and what to do about it; returns error. */
 int server_fail(int error, const char *what, const char *remedy);
 /* The same of a value of the configuration: text begins with its option, or with where it is given.

@@ -17,6 +17,7 @@
 static void server_notify_complain(struct server *server, int error, uint64_t now_ns)
 {
     struct server_notices *notices = &server->notices;
+    assert_always(error <= 0);
     if (error == 0 || now_ns < notices->complaint_ns) {
         return;
     }
@@ -89,6 +90,7 @@ static void server_notify_status(struct server *server, uint64_t now_ns)
 {
     char lines[NOTIFY_MESSAGE_BYTES_MAX];
     struct server_notices *notices = &server->notices;
+    assert_always(now_ns > notices->status_ns);
     uint64_t ticks = counter_get(&server->counters->publisher.ticks);
     assert_always(now_ns > notices->status_ns);
     double seconds = (double)(now_ns - notices->status_ns) / (double)NS_PER_SECOND;

@@ -50,6 +50,7 @@ struct server_notices {
     uint64_t status_ns; /* when it got the last line of status, and at how many ticks: */
     uint64_t ticks;
     uint64_t complaint_ns; /* no further one before */
+    bool is_stopping;      /* the end has been announced: nothing else is */
 };
 
 struct server {
@@ -108,7 +109,6 @@ struct server {
     struct server_notices notices;
     int signal_fd;      /* -1: none */
     uint64_t tick_ns;   /* when the metrics took their last sample */
-    uint64_t stop_ns;   /* when the end began, by the first signal mostly */
     uint64_t signal_ns; /* when the first signal came that ends it; 0: none has */
     struct drain_request drain;
     struct tls_watch tls_watch;
@@ -158,5 +158,10 @@ int server_fail(int error, const char *what, const char *remedy);
 /* The same of a value of the configuration: text begins with its option, or with where it is given.
  */
 int server_refuse(struct server *server, int error, const char *text);
+
+/* The service manager learns that a reload has begun; that it has ended with 0, or an error. In
+ * server_notify.c. */
+void server_notify_reload(struct server *server);
+void server_notify_reloaded(struct server *server, int error);
 
 #endif

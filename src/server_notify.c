@@ -39,6 +39,7 @@ static void server_notify_state(struct server *server, const char *end)
 {
     char lines[NOTIFY_MESSAGE_BYTES_MAX];
     uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+    assert_always(server->counters != NULL);
     uint64_t ticks = counter_get(&server->counters->publisher.ticks);
     snprintf(lines, sizeof lines, "READY=1\nSTATUS=%u clients, %" PRIu64 " ticks published%s",
              atomic_load(&server->conn_count), ticks, end);
@@ -56,7 +57,7 @@ void server_notify_ready(struct server *server)
 void server_notify_reload(struct server *server)
 {
     char lines[NOTIFY_MESSAGE_BYTES_MAX];
-    if (server->stop_ns != 0) {
+    if (server->notices.is_stopping) {
         return; /* A server that stops is not ready again. */
     }
     snprintf(lines, sizeof lines, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=reloading",
@@ -66,7 +67,7 @@ void server_notify_reload(struct server *server)
 
 void server_notify_reloaded(struct server *server, int error)
 {
-    if (server->stop_ns == 0) {
+    if (!server->notices.is_stopping) {
         server_notify_state(server, error == 0 ? "; reloaded"
                                                : "; the last reload was refused, the log says why");
     }
@@ -75,6 +76,8 @@ void server_notify_reloaded(struct server *server, int error)
 void server_notify_stopping(struct server *server, uint64_t drain_ns, uint32_t conn_count)
 {
     char lines[NOTIFY_MESSAGE_BYTES_MAX];
+    assert_always(!server->notices.is_stopping);
+    server->notices.is_stopping = true;
     uint64_t most_us = (drain_ns + SERVER_NOTIFY_END_NS) / 1000;
     snprintf(lines, sizeof lines,
              "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64 "\nSTATUS=stopping: %u clients are closed",
@@ -87,6 +90,7 @@ static void server_notify_status(struct server *server, uint64_t now_ns)
     char lines[NOTIFY_MESSAGE_BYTES_MAX];
     struct server_notices *notices = &server->notices;
     uint64_t ticks = counter_get(&server->counters->publisher.ticks);
+    assert_always(now_ns > notices->status_ns);
     double seconds = (double)(now_ns - notices->status_ns) / (double)NS_PER_SECOND;
     snprintf(lines, sizeof lines, "STATUS=%u clients, %.0f ticks/s",
              atomic_load(&server->conn_count), (double)(ticks - notices->ticks) / seconds);
@@ -105,7 +109,7 @@ void server_notify_tick(struct server *server, uint64_t now_ns)
         !watchdog_is_stalled(&server->watchdog, now_ns)) {
         server_notify_complain(server, notify_sign_of_life(&notices->notify, now_ns), now_ns);
     }
-    if (server->stop_ns == 0 && now_ns - notices->status_ns >= SERVER_NOTIFY_STATUS_NS) {
+    if (!notices->is_stopping && now_ns - notices->status_ns >= SERVER_NOTIFY_STATUS_NS) {
         server_notify_status(server, now_ns);
     }
 }

@@ -12,6 +12,7 @@
 #include "codec/base/units.h"
 #include "codec/base/version.h"
 #include "ring/board/counters_file.h"
+#include "ring/io/listener_group.h"
 #include "src/base/log.h"
 
 #define SOCKETS_USER_TIMEOUT_MS_MIN 10000
@@ -102,7 +103,9 @@ static int sockets_open_tcp(struct listener_tcp *listener_out, const struct opti
         bool is_port = is_taken || error == -EACCES;
         size_t used = strlen(text);
         snprintf(text + used, sizeof text - used, "%s",
-                 is_taken ? "; a second ringcast needs its own --port and --admin-port" : "");
+                 is_taken ? "; a second ringcast needs its own --port and --admin-port, or "
+                            "--reuse-port to replace the first one"
+                          : "");
         sockets_log(options, LOG_LEVEL_ERROR, is_port ? door->port_option : door->host_option,
                     text);
     } else if (listener_out->skipped[0] != '\0') {
@@ -114,14 +117,15 @@ static int sockets_open_tcp(struct listener_tcp *listener_out, const struct opti
 }
 
 /* Signals wait until the socket is known: their handler removes its file. */
-static int sockets_open_unix(struct listener_unix *listener, const char *path, char *error_out,
-                             size_t error_bytes)
+static int sockets_open_unix(struct listener_unix *listener, const char *path, bool take_over,
+                             char *error_out, size_t error_bytes)
 {
     sigset_t all;
     sigset_t before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = listener_unix_open(listener, path, error_out, error_bytes);
+    int error = take_over ? listener_unix_take_over(listener, path, error_out, error_bytes)
+                          : listener_unix_open(listener, path, error_out, error_bytes);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return error;
 }
@@ -153,7 +157,7 @@ static int sockets_open_ctl(struct sockets *sockets, const struct options *optio
         return 0;
     }
     mode_t mask = umask(0177); /* mode 0600 */
-    int error = sockets_open_unix(&sockets->ctl, path, text, sizeof text);
+    int error = sockets_open_unix(&sockets->ctl, path, options->reuse_port, text, sizeof text);
     umask(mask);
     if (error < 0 && options->ctl_path != NULL) {
         sockets_log(options, LOG_LEVEL_ERROR, "ctl-socket", text);
@@ -177,14 +181,18 @@ static int sockets_open_admin(struct sockets *sockets, const struct options *opt
         .purpose = ACTIVATION_ADMIN,
         .host_option = "admin-host",
         .port_option = "admin-port",
-        .where = {.host = options->admin_host, .port = (uint16_t)options->admin_port},
+        .where = {.host = options->admin_host,
+                  .port = (uint16_t)options->admin_port,
+                  .reuse_port = options->reuse_port},
         .share_count = 1,
     };
     struct sockets_door metrics = {
         .purpose = ACTIVATION_METRICS,
         .host_option = "metrics-host",
         .port_option = "metrics-port",
-        .where = {.host = options->metrics_host, .port = (uint16_t)options->metrics_port},
+        .where = {.host = options->metrics_host,
+                  .port = (uint16_t)options->metrics_port,
+                  .reuse_port = options->reuse_port},
         .share_count = 1,
     };
     int error = sockets_open_tcp(&sockets->admin, options, &admin, activation);
@@ -211,7 +219,8 @@ static int sockets_open_clients(struct sockets *sockets, const struct options *o
                   .send_buffer_bytes = options->send_buffer_bytes,
                   .user_timeout_ms = (uint32_t)(timeout_ms < SOCKETS_USER_TIMEOUT_MS_MIN
                                                     ? SOCKETS_USER_TIMEOUT_MS_MIN
-                                                    : timeout_ms)},
+                                                    : timeout_ms),
+                  .reuse_port = options->reuse_port},
         .share_count = options->core_count,
     };
     int error = sockets_open_tcp(&sockets->clients, options, &door, activation);
@@ -236,8 +245,9 @@ static int sockets_open_local(struct sockets *sockets, const struct options *opt
     char text[SOCKETS_ERROR_BYTES_MAX - 64];
     const char *path = options->unix_path;
     if (activation->unix_fd < 0) {
-        int error =
-            path == NULL ? 0 : sockets_open_unix(&sockets->unix_listener, path, text, sizeof text);
+        int error = path == NULL ? 0
+                                 : sockets_open_unix(&sockets->unix_listener, path,
+                                                     options->reuse_port, text, sizeof text);
         if (error < 0) {
             sockets_log(options, LOG_LEVEL_ERROR, "unix", text);
         }
@@ -272,12 +282,32 @@ int sockets_open(struct sockets *sockets, const struct options *options,
     return error == 0 ? sockets_open_ctl(sockets, options, counters_path) : error;
 }
 
+bool sockets_leave(const struct sockets *sockets)
+{
+    assert_always(sockets->clients.address_count > 0);
+    bool has_left = listener_group_leave(&sockets->clients);
+    has_left &= listener_group_leave(&sockets->tls);
+    (void)listener_group_leave(&sockets->admin);
+    (void)listener_group_leave(&sockets->metrics);
+    return has_left;
+}
+
+void sockets_silence(const struct sockets *sockets)
+{
+    listener_group_silence(&sockets->clients);
+    listener_group_silence(&sockets->tls);
+    listener_group_silence(&sockets->admin);
+    listener_group_silence(&sockets->metrics);
+}
+
 void sockets_close(struct sockets *sockets)
 {
     listener_close_tcp(&sockets->clients);
     listener_close_tcp(&sockets->tls);
-    listener_close_tcp(&sockets->admin);
-    listener_close_tcp(&sockets->metrics);
+    if (!sockets->admin_is_given) {
+        listener_close_tcp(&sockets->admin);
+        listener_close_tcp(&sockets->metrics);
+    }
     if (sockets->unix_listener.fd >= 0) {
         listener_unix_close(&sockets->unix_listener);
     }

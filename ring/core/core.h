@@ -146,10 +146,10 @@ void core_destroy(struct core *core);
 int core_run(struct core *core);
 void core_stop(struct core *core);
 
-/* Any thread, once. New connections receive 503, or wait where the listener is kept. Open ones are
- * notified (ops.on_drain), still get their frames, and are closed with 4201 one after the other,
- * evenly up to end_ns. One that is behind at its turn is closed when it has caught up. */
-void core_drain(struct core *core, uint64_t end_ns);
+/* Any thread, once. Connections are notified (ops.on_drain), still get their frames, and are closed
+ * with 4201 one after the other, evenly up to end_ns; one that is behind, when it has caught up.
+ * New ones wait where the listener is kept; elsewhere, refuses: 503, otherwise a notice as well. */
+void core_drain(struct core *core, uint64_t end_ns, bool refuses);
 
 /* Tells a core that the log's head moved. The caller has published the head before. Returns
  * whether the core slept (and was woken). waker: an engine of the calling thread. */

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "codec/base/check.h"
+#include "ring/io/listener_group.h"
 
 #define LISTENER_BACKLOG 65535 /* The kernel cuts it to net.core.somaxconn. */
 #define LISTENER_PORT_TRIES 16 /* to find a port that is free at all addresses */
@@ -102,14 +103,16 @@ static int listener_bind(const struct sockaddr_storage *address, socklen_t addre
 }
 
 /* Binds without REUSEPORT and listens: fails when anybody has the port, also with REUSEPORT.
- * Chooses the port when it is 0. */
-static int listener_claim(struct sockaddr_storage *address, socklen_t address_bytes)
+ * Chooses the port when it is 0. reuse_port: others may have it; only the bind is tried then, since
+ * a socket that listens receives clients. */
+static int listener_claim(struct sockaddr_storage *address, socklen_t address_bytes,
+                          bool reuse_port)
 {
-    int fd = listener_bind(address, address_bytes, false);
+    int fd = listener_bind(address, address_bytes, reuse_port);
     if (fd < 0) {
         return fd;
     }
-    int error = listen(fd, 1) < 0 ? -errno : 0;
+    int error = !reuse_port && listen(fd, 1) < 0 ? -errno : 0;
     if (error == 0 && getsockname(fd, (struct sockaddr *)address, &address_bytes) < 0) {
         error = -errno;
     }
@@ -154,7 +157,7 @@ static bool listener_is_missing(int error)
 /* Claims the port at all addresses, and marks those that this machine lacks. Returns the address
  * that fails with its error, or NULL. */
 static struct listener_address *listener_claim_all(struct listener_addresses *addresses,
-                                                   uint16_t *port)
+                                                   uint16_t *port, bool reuse_port)
 {
     struct listener_address *missing = NULL;
     bool has_one = false;
@@ -164,7 +167,7 @@ static struct listener_address *listener_claim_all(struct listener_addresses *ad
             continue;
         }
         listener_address_set_port(&at->address, *port);
-        int error = listener_claim(&at->address, at->bytes);
+        int error = listener_claim(&at->address, at->bytes, reuse_port);
         if (error == 0) {
             *port = listener_address_port(&at->address);
             has_one = true;
@@ -183,14 +186,14 @@ static struct listener_address *listener_claim_all(struct listener_addresses *ad
  * has chosen is taken at another one. */
 static struct listener_address *listener_choose_port(const struct listener_addresses *resolved,
                                                      struct listener_addresses *addresses_out,
-                                                     uint16_t *port)
+                                                     uint16_t *port, bool reuse_port)
 {
     struct listener_address *failed = NULL;
     uint16_t wanted = *port;
     for (int tries = 0; tries < LISTENER_PORT_TRIES; tries++) {
         *addresses_out = *resolved;
         *port = wanted;
-        failed = listener_claim_all(addresses_out, port);
+        failed = listener_claim_all(addresses_out, port, reuse_port && wanted != 0);
         if (failed == NULL || wanted != 0 || failed->error != -EADDRINUSE) {
             break;
         }
@@ -252,6 +255,9 @@ static struct listener_address *listener_open_all(struct listener_tcp *listener,
             return at;
         }
     }
+    for (uint32_t i = 0; options->reuse_port && i < addresses->count; i++) {
+        listener->elders[i] = listener_group_elder(&addresses->list[i].address);
+    }
     /* Only when all are bound: a listener takes clients from its first moment. */
     for (uint32_t i = 0; i < addresses->count * listener->share_count; i++) {
         uint32_t index = i / listener->share_count;
@@ -301,7 +307,8 @@ static int listener_open_new(struct listener_tcp *listener_out,
         return error;
     }
     int lock = listener_lock();
-    struct listener_address *failed = listener_choose_port(&resolved, &addresses, &listener.port);
+    struct listener_address *failed =
+        listener_choose_port(&resolved, &addresses, &listener.port, options->reuse_port);
     if (failed == NULL) {
         listener_skip(&listener, &addresses);
         failed = listener_open_all(&listener, &addresses, options);

@@ -27,6 +27,10 @@ struct listener_unix {
 int listener_unix_open(struct listener_unix *listener_out, const char *path, char *error_out,
                        size_t error_bytes);
 
+/* The same beside a server that listens there: its clients stay, and new ones come here. */
+int listener_unix_take_over(struct listener_unix *listener_out, const char *path, char *error_out,
+                            size_t error_bytes);
+
 #define LISTENER_UNIX_NAME_BYTES_MAX 112
 
 /* Takes a socket that listens already. Whoever made it removes its file. name_out: its path, or "@"

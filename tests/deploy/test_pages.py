@@ -21,7 +21,7 @@ from server import BIN_DIR
 sys.path.insert(0, str(CHECKOUT / "scripts"))
 import doc_commands  # noqa: E402
 
-SECONDS = 300
+SHELL = ("timeout", "300", "bash", "-euc")
 # The programs of a Docker host. Words that name the image or the container stand for our own.
 DOCKER = """#!/bin/bash
 command=$1
@@ -69,40 +69,48 @@ class Host:
             debian.command(*PODMAN, "image", "untag", self.image)
         self.namespace.communicate()
 
-    def run(self, block):
+    def write(self, name, text):
+        (self.folder / name).write_text(text, "utf8")
+
+    def run(self, commands):
         path = f"{self.folder}/bin:{BIN_DIR.resolve()}:{os.environ['PATH']}"
-        done = subprocess.run(("nsenter", f"--net=/proc/{self.namespace.pid}/ns/net", "bash", "-euc", "\n".join(block.lines)),
+        return subprocess.run(("nsenter", f"--net=/proc/{self.namespace.pid}/ns/net", *SHELL, commands),
                               cwd=self.folder, env=dict(os.environ, PATH=path), stdin=subprocess.DEVNULL, check=False,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=SECONDS)
-        if done.returncode != 0:
-            raise doc_page.Fault(f"ended with {done.returncode}:\n{done.stdout[-3000:]}")
-        return done.stdout
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 class Page:
-    """One page; a class each."""
+    """One page; a class each, which says on what host it is run."""
 
     def test_its_commands_do_what_it_says(self):
-        images.ringcast()  # The build of the page finds it in the cache.
-        with tempfile.TemporaryDirectory(prefix="ringcast-", dir="/var/tmp") as folder:
-            host = Host(folder)
-            self.addCleanup(host.close)
-            said = None
-            for block in doc_commands.blocks_of(self.page, (CHECKOUT / self.page).read_text("utf8")):
-                with self.subTest(line=block.line):
-                    if block.mark.startswith("file: "):
-                        path = host.folder / block.mark.removeprefix("file: ")
-                        path.write_text("\n".join(block.lines) + "\n", "utf8")
-                    elif block.mark == "deploy":
-                        said = None
-                        said = host.run(block)
-                    elif block.mark == "output" and said is not None:
-                        doc_page.check_output([line for line in block.lines if line.strip()], said)
+        """The first block that fails ends the page: the others build on it."""
+        folder = tempfile.TemporaryDirectory(prefix="ringcast-", dir="/var/tmp")
+        self.addCleanup(folder.cleanup)
+        host = self.host(folder.name)
+        self.addCleanup(host.close)
+        said = None
+        for block in doc_commands.blocks_of(self.page, (CHECKOUT / self.page).read_text("utf8")):
+            where, text = f"{self.page}:{block.line}", "\n".join(block.lines) + "\n"
+            if block.mark.startswith("file: "):
+                host.write(block.mark.removeprefix("file: "), text)
+            elif block.mark == "deploy":
+                done = host.run(text)
+                said = done.stdout
+                self.assertEqual(done.returncode, 0, f"{where}:\n{said[-3000:]}")
+            elif block.mark == "output":
+                try:
+                    doc_page.check_output([line for line in block.lines if line.strip()], said)
+                except doc_page.Fault as fault:
+                    self.fail(f"{where}: {fault}")
 
 
 class Containers(Page, unittest.TestCase):
     """S123: the commands of docs/containers.md."""
     page = "docs/containers.md"
+
+    def host(self, folder):
+        images.ringcast()  # The build of the page finds its layers in the cache.
+        return Host(folder)
 
 
 if __name__ == "__main__":

@@ -112,6 +112,7 @@ const shipped = [_]Shipped{
     .{ .from = "docs", .ending = ".3", .to = "share/man/man3" },
     .{ .from = "packaging/completions", .ending = "_ringcast", .to = "share/zsh/site-functions" },
     .{ .from = "packaging", .ending = "60-ringcast.conf", .to = "lib/sysctl.d" },
+    .{ .from = "packaging/systemd", .ending = "latency.conf", .to = "share/ringcast" },
     .{ .from = "packaging", .ending = "ringcast.limits", .to = "share/ringcast" },
     .{ .from = "packaging", .ending = "ringcast.logrotate", .to = "share/ringcast" },
     .{ .from = "container", .ending = "seccomp.json", .to = "share/ringcast" },

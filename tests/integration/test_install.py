@@ -174,7 +174,7 @@ class Prefix(unittest.TestCase):
             self.assertIn(f"share/man/man1/{name}.1", installed)
             self.assertIn(f"share/bash-completion/completions/{name}", installed)
         self.assertLessEqual({
-            "include/ringcast_publish.h", "lib/libringcast_publish.a", "lib/sysctl.d/60-ringcast.conf",
+            "include/ringcast_publish.h", "lib/libringcast_publish.a", "lib/sysctl.d/60-ringcast.conf", "lib/systemd/system/ringcast.socket",
             "share/zsh/site-functions/_ringcast", "share/man/man3/ringcast_publish.3", "share/ringcast/ringcast.limits",
             "share/ringcast/ringcast.logrotate", "share/ringcast/seccomp.json",
             "share/ringcast/prometheus/alert_rules.yml", "share/ringcast/grafana/dashboards/ringcast.json",

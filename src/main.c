@@ -395,7 +395,7 @@ static void main_drain(struct server *server)
     metrics_set_state(server->metrics, METRICS_DRAINING);
     control_set_state(server->control, LAYOUT_ENDS);
     server_notify_stopping(server, MAIN_LEAVE_NS + timeout_ns, atomic_load(&server->conn_count));
-    bool has_left = main_leave(server);
+    bool refuses = !main_leave(server) && !sockets_are_passed(&server->sockets);
     uint64_t end_ns = clock_ns(CLOCK_MONOTONIC) + timeout_ns;
     uint32_t conn_count = atomic_load(&server->conn_count);
     if (timeout_ns == 0 || conn_count == 0) {
@@ -404,7 +404,7 @@ static void main_drain(struct server *server)
     log_write(LOG_LEVEL_INFO, "draining: %u clients are notified, and closed within %.1f s",
               conn_count, (double)timeout_ns / (double)NS_PER_SECOND);
     for (uint32_t i = 0; i < server->core_count; i++) {
-        core_drain(server->cores[i], end_ns, !has_left);
+        core_drain(server->cores[i], end_ns, refuses);
     }
     while (atomic_load(&server->conn_count) > 0 && clock_ns(CLOCK_MONOTONIC) < end_ns &&
            atomic_load(&server->ended_count) == 0) {

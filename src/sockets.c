@@ -292,6 +292,12 @@ bool sockets_leave(const struct sockets *sockets)
     return has_left;
 }
 
+bool sockets_are_passed(const struct sockets *sockets)
+{
+    return sockets->clients.is_passed &&
+           (sockets->tls.address_count == 0 || sockets->tls.is_passed);
+}
+
 void sockets_silence(const struct sockets *sockets)
 {
     listener_group_silence(&sockets->clients);

@@ -46,6 +46,8 @@ void sockets_close(struct sockets *sockets);
 /* Gives new connections to another server of this user that listens at the same ports. Returns
  * whether there is one at each address for clients. */
 bool sockets_leave(const struct sockets *sockets);
+/* Whether the sockets for clients outlive this process: new connections wait in them. */
+bool sockets_are_passed(const struct sockets *sockets);
 /* Before any socket is closed: none that is on its way to the others is reset here. */
 void sockets_silence(const struct sockets *sockets);
 

@@ -20,6 +20,7 @@ from server import Server, as_ordinary_user, in_full, not_by_wss, program, reap,
 SYMBOLS = 5
 FEED = ("--feed", f"sim:symbols={SYMBOLS},rate=100,types=quote")
 SLOW_FEED = ("--feed", f"sim:symbols={SYMBOLS},rate=10,types=quote")  # for a thousand readers
+MISSED = 4  # ticks of each symbol, so that every channel has a GAP
 LEFT = "another server listens at the same ports: it receives new clients"
 
 
@@ -205,6 +206,7 @@ class Rolling(unittest.TestCase):
         with self.newcomers(server.port) as newcomers:
             for generation in range(2, generations + 1):
                 successor = await asyncio.to_thread(self.start_beside, server, *common)
+                await asyncio.to_thread(successor.wait_for_ticks, MISSED * SYMBOLS)
                 self.assertEqual(pid_file.read_text(), f"{successor.pid}\n")
                 await self.replace(server, followers, generation)
                 server = successor
@@ -250,9 +252,32 @@ class Rolling(unittest.TestCase):
         old = await asyncio.to_thread(self.start, "--tls-port", "0", *certificate)
         port = old.tls_port
         followers = await self.follow(port, 40, tls=True)
-        await asyncio.to_thread(self.start_beside, old, "--tls-port", port, *certificate)
+        new = await asyncio.to_thread(self.start_beside, old, "--tls-port", port, *certificate)
+        await asyncio.to_thread(new.wait_for_ticks, MISSED * SYMBOLS)
         await self.replace(old, followers, 2)
         self.check(followers, 2)
+
+    @in_full
+    def test_servers_with_one_passed_socket_take_turns(self):
+        """The same by socket activation: what comes in the drain waits for the new server."""
+        asyncio.run(self.take_turns())
+
+    async def take_turns(self):
+        with socket.create_server(("127.0.0.1", 0), backlog=1000) as passed:
+            def start():
+                shell = f'exec 3<&{passed.fileno()}; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=ringcast exec "$@"'
+                return self.stack.enter_context(Server(
+                    *self.options, "--admin-port", "0", ports=False, pass_fds=(passed.fileno(),),
+                    prefix=("bash", "-c", shell, "bash")))
+            old = await asyncio.to_thread(start)
+            followers = await self.follow(old.port, 40)
+            with self.newcomers(old.port) as newcomers:
+                new = await asyncio.to_thread(start)
+                await asyncio.to_thread(new.wait_for_ticks, MISSED * SYMBOLS)
+                await asyncio.to_thread(old.stop)
+                await self.until(lambda: all(follower.goes_on(2) or follower.faults for follower in followers))
+                await self.until(lambda count=newcomers.count: newcomers.count > count + 5)
+            self.check(followers, 2)
 
     @in_full
     def test_the_tap_goes_on_by_its_position(self):

@@ -38,7 +38,7 @@ def python_tests(path):
             for base in map(ast.unparse, node.bases):
                 module, _, name = base.rpartition(".")
                 if module.startswith("test_"):
-                    tests[node.name] |= python_tests(path.with_name(f"{module}.py"))[name]
+                    tests[node.name] |= python_tests(path.with_name(f"{module}.py")).get(name, set())
                 tests[node.name] |= tests.get(base, set())
     return {name: found for name, found in tests.items() if found}
 

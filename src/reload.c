@@ -17,7 +17,6 @@
 #include "src/market/staleness.h"
 #include "src/record/record.h"
 #include "src/reload_changes.h"
-#include "src/server_notify.h"
 #include "src/session/session_policy.h"
 #include "src/tls/tls_server.h"
 

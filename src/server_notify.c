@@ -39,6 +39,7 @@ static void server_notify_state(struct server *server, const char *end)
 {
     char lines[NOTIFY_MESSAGE_BYTES_MAX];
     uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+    assert_always(server->counters != NULL);
     uint64_t ticks = counter_get(&server->counters->publisher.ticks);
     snprintf(lines, sizeof lines, "READY=1\nSTATUS=%u clients, %" PRIu64 " ticks published%s",
              atomic_load(&server->conn_count), ticks, end);
@@ -75,6 +76,7 @@ void server_notify_reloaded(struct server *server, int error)
 void server_notify_stopping(struct server *server, uint64_t drain_ns, uint32_t conn_count)
 {
     char lines[NOTIFY_MESSAGE_BYTES_MAX];
+    assert_always(!server->notices.is_stopping);
     server->notices.is_stopping = true;
     uint64_t most_us = (drain_ns + SERVER_NOTIFY_END_NS) / 1000;
     snprintf(lines, sizeof lines,
@@ -88,6 +90,7 @@ static void server_notify_status(struct server *server, uint64_t now_ns)
     char lines[NOTIFY_MESSAGE_BYTES_MAX];
     struct server_notices *notices = &server->notices;
     uint64_t ticks = counter_get(&server->counters->publisher.ticks);
+    assert_always(now_ns > notices->status_ns);
     double seconds = (double)(now_ns - notices->status_ns) / (double)NS_PER_SECOND;
     snprintf(lines, sizeof lines, "STATUS=%u clients, %.0f ticks/s",
              atomic_load(&server->conn_count), (double)(ticks - notices->ticks) / seconds);

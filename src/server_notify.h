@@ -16,10 +16,6 @@
 /* Clients can connect. */
 void server_notify_ready(struct server *server);
 
-/* A reload has begun; it has ended with 0, or an error. */
-void server_notify_reload(struct server *server);
-void server_notify_reloaded(struct server *server, int error);
-
 /* The end has begun, and may take so long. */
 void server_notify_stopping(struct server *server, uint64_t drain_ns, uint32_t conn_count);
 

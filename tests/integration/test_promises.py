@@ -29,15 +29,17 @@ def tests_of(row):
 
 
 def python_tests(path):
-    """{"Class": {its tests, and those of its bases in the file}}"""
-    classes, tests = {}, {}
+    """{"Class": {its tests, and those of its bases in the file or in another one beside it}}"""
+    tests = {}
     for node in ast.parse(path.read_text(encoding="utf8")).body:
         if isinstance(node, ast.ClassDef):
-            classes[node.name] = node
             tests[node.name] = {it.name for it in node.body if isinstance(it, ast.FunctionDef)
                                 and it.name.startswith("test_")}
-            for base in node.bases:
-                tests[node.name] |= tests.get(getattr(base, "id", ""), set())
+            for base in map(ast.unparse, node.bases):
+                module, _, name = base.rpartition(".")
+                if module.startswith("test_"):
+                    tests[node.name] |= python_tests(path.with_name(f"{module}.py")).get(name, set())
+                tests[node.name] |= tests.get(base, set())
     return {name: found for name, found in tests.items() if found}
 
 

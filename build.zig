@@ -45,9 +45,11 @@ const rooms = [_]Room{
 
     .{ .name = "src", .sees = src_sees },
     .{ .name = "src/base", .sees = &.{ "codec/base", "codec" } },
+    .{ .name = "src/systemd", .sees = &.{"codec/base"} },
     .{ .name = "src/command", .sees = &.{ "codec/base", "codec", "ring/board", "ring/core", "ring", "src/base" } },
     .{ .name = "src/guard", .sees = &.{ "codec/base", "ring", "src/base" } },
     .{ .name = "src/config", .sees = &.{ "codec/base", "codec", "feeds", "src/base" } },
+    .{ .name = "src/archive", .sees = &.{ "codec/base", "codec", "feeds", "src/base", "src/config" } },
     .{ .name = "src/access", .sees = &.{ "codec/base", "codec", "feeds", "src/base" } },
     .{ .name = "src/tls", .sees = &.{ "codec/base", "codec", "codec/tls", "ring", "ring/board", "ring/io", "ring/core", "src/base" } },
     .{ .name = "src/record", .sees = &.{ "codec/base", "codec", "ring/board", "feeds", "src/base" } },
@@ -70,7 +72,7 @@ const rooms = [_]Room{
     .{ .name = "bench", .sees = bench_sees },
 };
 const ring_sees: []const []const u8 = &.{ "codec/base", "codec", "codec/tls", "ring", "ring/board", "ring/io", "ring/link", "ring/fan", "ring/core" };
-const src_sees: []const []const u8 = ring_sees ++ &[_][]const u8{ "feeds", "src", "src/base", "src/command", "src/guard", "src/config", "src/access", "src/tls", "src/record", "src/market", "src/request", "src/symbols", "src/session", "src/roll", "src/admin" };
+const src_sees: []const []const u8 = ring_sees ++ &[_][]const u8{ "feeds", "src", "src/base", "src/systemd", "src/command", "src/guard", "src/config", "src/access", "src/tls", "src/record", "src/market", "src/request", "src/symbols", "src/session", "src/roll", "src/admin", "src/archive" };
 const tap_sees: []const []const u8 = &.{ "codec/base", "codec", "tools/common" };
 const tools_load_sees: []const []const u8 = &.{ "codec/base", "codec", "ring/io", "tools/common" };
 const tools_bench_sees: []const []const u8 = tools_load_sees ++ &[_][]const u8{"tools/load"};
@@ -84,7 +86,7 @@ const codec = Library{ .name = "codec", .rooms = &.{ "codec", "codec/tls", "code
 const ring = Library{ .name = "ring", .rooms = &.{ "ring/board", "ring/io", "ring/link", "ring/fan", "ring/core" } };
 const board = Library{ .name = "board", .rooms = &.{"ring/board"} };
 const feeds = Library{ .name = "feeds", .rooms = &.{ "feeds", "feeds/sim", "feeds/replay", "feeds/venue", "feeds/ingest" } };
-const src = Library{ .name = "src", .rooms = &.{ "src", "src/base", "src/command", "src/guard", "src/config", "src/access", "src/tls", "src/record", "src/market", "src/request", "src/symbols", "src/session", "src/roll", "src/admin" } };
+const src = Library{ .name = "src", .rooms = &.{ "src", "src/base", "src/systemd", "src/command", "src/guard", "src/config", "src/access", "src/tls", "src/record", "src/market", "src/request", "src/symbols", "src/session", "src/roll", "src/admin", "src/archive" } };
 const tools = Library{ .name = "tools", .rooms = &.{ "tools/common", "tools/tap", "tools/load", "tools/bench", "tools/insight", "tools/ctl" } };
 const insight = Library{ .name = "insight", .rooms = &.{ "tools/ctl", "tools/insight", "tools/common" } };
 const publish = Library{ .name = "publish", .rooms = &.{"libringcast"} };
@@ -112,6 +114,13 @@ const shipped = [_]Shipped{
     .{ .from = "packaging", .ending = "60-ringcast.conf", .to = "lib/sysctl.d" },
     .{ .from = "packaging", .ending = "ringcast.limits", .to = "share/ringcast" },
     .{ .from = "packaging", .ending = "ringcast.logrotate", .to = "share/ringcast" },
+    .{ .from = "container", .ending = "seccomp.json", .to = "share/ringcast" },
+    .{ .from = "container/prometheus", .ending = "prometheus.yml", .to = "share/ringcast/prometheus" },
+    .{ .from = "container/prometheus", .ending = "alert_rules.yml", .to = "share/ringcast/prometheus" },
+    .{ .from = "container/prometheus", .ending = "alertmanager.yml", .to = "share/ringcast/prometheus" },
+    .{ .from = "container/grafana/dashboards", .to = "share/ringcast/grafana/dashboards" },
+    .{ .from = "container/grafana/provisioning/dashboards", .to = "share/ringcast/grafana/provisioning/dashboards" },
+    .{ .from = "container/grafana/provisioning/datasources", .to = "share/ringcast/grafana/provisioning/datasources" },
     .{ .from = ".", .ending = ".md", .to = "share/doc/ringcast" },
     .{ .from = ".", .ending = "LICENSE", .to = "share/doc/ringcast" },
     .{ .from = "docs", .ending = ".md", .to = "share/doc/ringcast/docs" },
@@ -124,7 +133,7 @@ const shipped = [_]Shipped{
     .{ .from = "examples/my_feed", .to = "share/doc/ringcast/examples/my_feed" },
 };
 /// Units of systemd, in which the program has the path of the prefix.
-const units = [_][]const u8{"docs/ringcast.service"};
+const units = [_][]const u8{"packaging/systemd/ringcast.service", "packaging/systemd/ringcast.socket"};
 const unit_bin = "/usr/local/bin/";
 /// Tests whose core is tests/session_double.c: linked with no more of ring than its board.
 const tests_with_session_double = [_][]const u8{

@@ -74,6 +74,7 @@ struct feed_sink {
     struct keyed_hash hash; /* for a feed's tables of names, which the source chooses */
     uint64_t epoch;         /* of this run of the server; clients see it as 16 hexadecimal digits */
     const struct feed_admission *admission; /* NULL: any producer may publish anything */
+    bool reuse_port; /* Sockets for producers may be those of another server, which ends soon. */
 
     /* The channel of a symbol and type, made when new; UINT32_MAX: the channel table is full or
      * the symbol is not 1 to 32 bytes of UTF-8. The same pair always has the same number. */

@@ -3,11 +3,12 @@
 
   scripts/coverage.py                    the unit tests and the simulation
   scripts/coverage.py test_lag test_tls  and these integration tests
-  scripts/coverage.py all                and all integration tests of ./test
+  scripts/coverage.py all                and those of INTEGRATION, which run what unit tests do not; ./test long
 
 Builds the unit tests and the programs with gcc --coverage into zig-out/coverage, runs them, and prints the share of the
 lines of each room that ran, then that of codec, ring, feeds, libringcast and src together. A process that is killed by
-SIGKILL leaves no counts. Exit code 1: a test failed, or fewer than PERCENT_MIN of all lines ran.
+SIGKILL leaves no counts. Exit code 1: a unit test failed, or, with "all", fewer than PERCENT_MIN of the lines ran.
+Integration tests are judged by ./test: a program that counts its lines is slower than some of them allow.
 """
 import collections
 import json
@@ -23,7 +24,11 @@ LIBRARIES = ("-luring -ljansson -lmicrohttpd -lssl -lcrypto -lyaml -lz -lzstd -l
 PROGRAMS = {"ringcast": "src/main.c", "ringcast-tap": "tools/tap/tap_main.c", "ringcast-bench": "tools/bench/bench_main.c",
             "ringcast-echo": "tools/echo/echo_main.c"}
 PRODUCT = ("codec", "ring", "feeds", "libringcast", "src")
-PERCENT_MIN = 0
+INTEGRATION = ("test_protocol", "test_admin", "test_ctl", "test_reload", "test_access", "test_config", "test_check_config",
+               "test_record.", "test_lifecycle", "test_tls_config", "test_signals", "test_metrics_port", "test_dump",
+               "test_gc", "test_protection", "test_http", "test_ui", "test_counters", "test_log_files", "test_pid_file",
+               "test_watchdog", "test_history_stats", "test_openapi", "test_stat.")
+PERCENT_MIN = 93
 
 
 def build():
@@ -40,7 +45,8 @@ def build():
 
 
 def run(label, *arguments):
-    return subprocess.run([sys.executable, "scripts/run_tests.py", label, *map(str, arguments)], cwd=ROOT).returncode == 0
+    return subprocess.run([sys.executable, "scripts/run_tests.py", label, *map(str, arguments)], cwd=ROOT,
+                          env={**os.environ, "RINGCAST_TEST_SIZE": "quick"}).returncode == 0
 
 
 def lines_that_ran():
@@ -83,11 +89,12 @@ def main():
     build()
     passed = run("asan", OUT)
     if names:
-        passed &= run("integration", OUT / "bin", *([] if names == ["all"] else names))
+        run("integration", OUT / "bin", *(INTEGRATION if names == ["all"] else names))
     share = report(lines_that_ran())
-    if share < PERCENT_MIN:
+    is_enough = share >= PERCENT_MIN or names != ["all"]
+    if not is_enough:
         print(f"coverage: {share:.1f} % is below {PERCENT_MIN} %")
-    return 0 if passed and share >= PERCENT_MIN else 1
+    return 0 if passed and is_enough else 1
 
 
 if __name__ == "__main__":

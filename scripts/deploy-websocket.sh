@@ -7,7 +7,7 @@
 #   scripts/deploy-websocket.sh -t TARGET rollback          back to what ran before the last deploy
 #   scripts/deploy-websocket.sh -t TARGET cleanup           removes what deploy made; logs stay
 #
-#   -e ENV             profile: development, test or production
+#   -e ENV             profile: development, test or production; compose: also for rollback
 #   -t TARGET          docker, compose or kubernetes
 #   -c, --config PATH  docker: folder with ringcast.yaml, for /app/config; compose: file in place of
 #                      docker-compose.websocket.yml; kubernetes: file in place of
@@ -91,7 +91,8 @@ check_arguments() {
     [[ $timeout =~ ^[0-9]+$ ]] || usage_error "--timeout is not a number: $timeout"
     case $environment in
     development | test | production) ;;
-    '') [ "$command" != deploy ] || usage_error "-e is missing: development, test or production" ;;
+    '') [[ $command != deploy && $target:$command != compose:rollback ]] ||
+        usage_error "-e is missing: development, test or production" ;;
     *) usage_error "-e $environment is not development, test or production" ;;
     esac
     [ "$target" != compose ] || [ "$image" = $name:latest ] || usage_error "-i: the compose file names the image"
@@ -173,12 +174,20 @@ set_run_options() {
 
 docker_stop() { run "${engine[@]}" stop -t 30 "$1" >/dev/null; }
 
+# A container, and its image if no other one uses it.
+docker_remove() {
+    local used
+    used=$("${engine[@]}" container inspect --format '{{.Image}}' "$1")
+    run "${engine[@]}" rm --force --volumes "$1" >/dev/null
+    run "${engine[@]}" rmi "$used" >/dev/null 2>&1 || true
+}
+
 docker_deploy() {
     set_run_options
     build_image
     check_in_image "${run_options[@]}"
     if container $name; then
-        ! container $name-previous || run "${engine[@]}" rm $name-previous >/dev/null
+        ! container $name-previous || docker_remove $name-previous
         docker_stop $name
         run "${engine[@]}" rename $name $name-previous
     fi
@@ -189,7 +198,7 @@ docker_deploy() {
         return 0
     fi
     "${engine[@]}" logs --tail 20 $name >&2 || true
-    run "${engine[@]}" rm --force $name >/dev/null || true
+    ! container $name || docker_remove $name
     if container $name-previous; then
         run "${engine[@]}" rename $name-previous $name
         run "${engine[@]}" start $name >/dev/null
@@ -202,14 +211,17 @@ docker_health() { run "${engine[@]}" exec $name ringcast health --ready; }
 docker_ready() { until_ready "${engine[@]}" exec $name ringcast health --ready && can_connect; }
 docker_verify() { run "${engine[@]}" exec $name ringcast ctl stats; }
 
-# A client from outside: a handshake at the port that is published.
+# A client from outside: a handshake at the port that is published. A list of addresses may refuse it.
 can_connect() {
     local answer
     printf "+ a handshake at port %s\n" "$port" >&2
     [ $dry_run = no ] || return 0
-    answer=$(curl -s -i -N -m 3 -H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' \
+    answer=$(curl -s -i -N -m 10 -H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' \
         -H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==' "http://127.0.0.1:$port/" 2>/dev/null | head -1 | tr -d '\r') || true
-    [ "$answer" = "HTTP/1.1 101 Switching Protocols" ] || { say "port $port answers: ${answer:-nothing}" && return 1; }
+    case $answer in
+    "HTTP/1.1 101 "* | "HTTP/1.1 403 "*) ;;
+    *) say "port $port answers: ${answer:-nothing}" && return 1 ;;
+    esac
 }
 
 docker_rollback() {
@@ -229,9 +241,8 @@ docker_cleanup() {
     for it in $name $name-previous; do
         container "$it" || continue
         docker_stop "$it"
-        run "${engine[@]}" rm "$it" >/dev/null
+        docker_remove "$it"
     done
-    ! "${engine[@]}" image inspect "$image" >/dev/null 2>&1 || run "${engine[@]}" rmi "$image" >/dev/null
     say "the volume $name-logs stays"
 }
 
@@ -241,10 +252,12 @@ previous=$name:previous
 service=websocket-server-1
 
 compose_deploy() {
+    local before
     export ENVIRONMENT=$environment
     run "${compose[@]}" config --quiet || fail "the compose file is not good: nothing was changed"
-    ! "${engine[@]}" image inspect "$image" >/dev/null 2>&1 || run "${engine[@]}" tag "$image" $previous
+    before=$("${engine[@]}" image inspect --format '{{.Id}}' "$image" 2>/dev/null) || before=''
     build_image
+    [ -z "$before" ] || run "${engine[@]}" tag "$before" $previous
     if run "${compose[@]}" up --detach --no-build --remove-orphans && compose_ready; then
         return 0
     fi
@@ -258,6 +271,7 @@ compose_ready() { until_ready "${compose[@]}" exec -T $service ringcast health -
 compose_verify() { run "${compose[@]}" exec -T $service ringcast ctl stats; }
 
 compose_rollback() {
+    export ENVIRONMENT=$environment
     "${engine[@]}" image inspect $previous >/dev/null 2>&1 || fail "there is no image before this one"
     run "${engine[@]}" tag "$image" $name:rollback
     run "${engine[@]}" tag $previous "$image"

@@ -18,10 +18,10 @@ import dataclasses
 import re
 
 OURS = r"(?:zig-out/bin/)?ringcast(?:-(?:tap|bench|echo))?|\./run|\./test|zig"
-OTHERS = (r"[\w./]*(?:bench|scripts|examples)/[\w./]+\.(?:py|sh|js)|(?:/usr/bin/)?python3?|pip|npm|node|"
+OTHERS = (r"[\w./]*(?:bench|scripts|examples)/[\w./-]+\.(?:py|sh|js)|(?:/usr/bin/)?python3?|pip|npm|node|"
           r"openssl|curl|websocat|jq|apt|apt-get|sudo|docker|podman|kubectl|systemctl|taskset|numactl|"
           r"bpftrace|perf|gdb|git|cd|cp|export|mkdir|cat|install|until|chown|chmod|zcat|zstdcat|find|printf|echo|tail|grep|pgrep|kill|sysctl|man|"
-          r"ulimit|prlimit|mkfifo|(?:fuzz|sim)_\w+|my-ticks|cc|\./publish")
+          r"ulimit|prlimit|mkfifo|setsid|nginx|(?:fuzz|sim)_\w+|my-ticks|cc|\./publish")
 COMMAND = re.compile(rf"(?:\$ )?(?:\w+=\S+ )*(?:{OURS}|{OTHERS})(?=\s|$)")
 INLINE = re.compile(rf"`((?:taskset -c \d+ )?(?:{OURS}|[\w./]*examples/[^\s`]+|node) [^`]+)`")
 MARK = re.compile(r'^(?:<!-- |\.\\" )(run\b.*?|deploy|output|file: .*?|not run: .*?)(?: -->)?$')

@@ -58,7 +58,8 @@ QUICK = ("check", "tidy", "test", "integration")
 SIZES = {
     "quick": QUICK,
     "full": (*QUICK, "wss", "deploy", "tsan", "asan", "fuzz", "autobahn", "autobahn_tls"),
-    "long": (*QUICK, "wss", "deploy", "aarch64", "tsan", "asan", "autobahn", "autobahn_tls", "qemu", "soak"),
+    "long": (*QUICK, "wss", "deploy", "aarch64", "tsan", "asan", "autobahn", "autobahn_tls", "qemu", "coverage",
+             "soak"),
 }
 EMULATOR = "qemu-aarch64"
 AARCH64 = ROOT / ".toolchain/aarch64"  # its libraries
@@ -386,6 +387,8 @@ def command_of(stage, size):
         return [SCRIPT, stage, "scripts"]
     if stage in ("wss", "deploy"):
         return [SCRIPT, stage, str(ROOT / "zig-out/bin")]
+    if stage == "coverage":
+        return ["scripts/coverage.py", "all"]
     if stage == "soak":
         return [SCRIPT, stage, "zig-out/debug"]
     return [ZIG, "build", stage, "--summary", "none"]

@@ -1,8 +1,8 @@
 /*
  * main: sets the broadcaster up, waits for signals, and takes it down again.
  *
- * `ringcast WORD` runs one of the commands instead: help, stat (tools/insight), ctl or health
- * (tools/ctl).
+ * `ringcast WORD` runs one of the commands instead: help, archive, restore, stat (tools/insight),
+ * ctl or health (tools/ctl).
  *
  * Set-up is a table of steps (server.h); each builds on those before it and says in one line what
  * went wrong. main_close() takes down whatever has been set up, in the opposite order.
@@ -28,6 +28,7 @@
 #include "src/admin/host.h"
 #include "src/admin/metrics.h"
 #include "src/announce.h"
+#include "src/archive/archive_command.h"
 #include "src/base/arenas.h"
 #include "src/base/log.h"
 #include "src/command/command.h"
@@ -43,6 +44,7 @@
 #include "src/server_dump.h"
 #include "src/server_guard.h"
 #include "src/server_log.h"
+#include "src/server_notify.h"
 #include "src/server_record.h"
 #include "src/server_roll.h"
 #include "src/server_tls.h"
@@ -59,6 +61,9 @@
 #define MAIN_CROWD_LINES 64
 #define MAIN_CROWD_INTERVAL_MS 10
 #define MAIN_STOP_INTERVAL_MS 10
+/* For handshakes that have begun when another server receives new connections. A SYN-ACK that is
+ * lost is sent again after 1 s. */
+#define MAIN_LEAVE_NS (1500 * NS_PER_MS)
 #define MAIN_STOP_NS (2 * NS_PER_SECOND)
 #define MAIN_STOP_STEP_NS (100 * NS_PER_MS) /* more from one look to the next is not counted */
 /* timeout(1) and a Ctrl-C under a script signal twice: so soon it is the same wish. */
@@ -80,6 +85,8 @@ static const struct {
     {"stat", "show what a running server does, once a second", stat_command},
     {"ctl", "control a running server: ringcast ctl --help", ctl_command},
     {"health", "check whether a running server is well, for probes", health_command},
+    {"archive", "put the configuration and its files into one archive", archive_command},
+    {"restore", "put the files of an archive back", restore_command},
     {"help", "explain a topic or an option: ringcast help [TOPIC|OPTION]", main_help},
 };
 #define MAIN_COMMAND_COUNT (sizeof main_commands / sizeof main_commands[0])
@@ -291,6 +298,7 @@ static void main_tick(struct server *server)
 {
     uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
     watchdog_look(&server->watchdog, now_ns);
+    server_notify_tick(server, now_ns);
     if (now_ns - server->tick_ns >= NS_PER_SECOND) {
         server->tick_ns = now_ns;
         main_count_run_delays(server);
@@ -326,6 +334,7 @@ static void main_run(struct server *server)
     log_end_start();
     announce_ready(server);
     announce_greet(server);
+    server_notify_ready(server);
     server->tick_ns = clock_ns(CLOCK_MONOTONIC);
     main_sample_channels(server, server->tick_ns);
     server_guard_tick(server, server->tick_ns);
@@ -361,24 +370,41 @@ static void main_wait_stopping(struct server *server)
     }
 }
 
+/* Gives new clients to another server at the same ports, and waits for those that are on their way
+ * here. Returns whether there is one. */
+static bool main_leave(struct server *server)
+{
+    if (!sockets_leave(&server->sockets)) {
+        return false;
+    }
+    log_write(LOG_LEVEL_INFO, "another server listens at the same ports: it receives new clients");
+    uint64_t end_ns = clock_ns(CLOCK_MONOTONIC) + MAIN_LEAVE_NS;
+    while (clock_ns(CLOCK_MONOTONIC) < end_ns && atomic_load(&server->ended_count) == 0) {
+        main_wait_stopping(server);
+        main_tick(server);
+    }
+    return true;
+}
+
 /* Clients go one after the other while frames go on. Returns when there are none, or the time is
  * over. */
 static void main_drain(struct server *server)
 {
-    assert_always(server->stop_ns != 0);
     uint64_t timeout_ns =
         server->drain.is_made ? server->drain.timeout_ns : server->options.drain_timeout_ns;
-    uint64_t end_ns = server->stop_ns + timeout_ns;
-    uint32_t conn_count = atomic_load(&server->conn_count);
     metrics_set_state(server->metrics, METRICS_DRAINING);
     control_set_state(server->control, LAYOUT_ENDS);
+    server_notify_stopping(server, MAIN_LEAVE_NS + timeout_ns, atomic_load(&server->conn_count));
+    bool has_left = main_leave(server);
+    uint64_t end_ns = clock_ns(CLOCK_MONOTONIC) + timeout_ns;
+    uint32_t conn_count = atomic_load(&server->conn_count);
     if (timeout_ns == 0 || conn_count == 0) {
         return;
     }
     log_write(LOG_LEVEL_INFO, "draining: %u clients are notified, and closed within %.1f s",
               conn_count, (double)timeout_ns / (double)NS_PER_SECOND);
     for (uint32_t i = 0; i < server->core_count; i++) {
-        core_drain(server->cores[i], end_ns);
+        core_drain(server->cores[i], end_ns, !has_left);
     }
     while (atomic_load(&server->conn_count) > 0 && clock_ns(CLOCK_MONOTONIC) < end_ns &&
            atomic_load(&server->ended_count) == 0) {
@@ -459,7 +485,6 @@ static int main_serve(struct server *server)
     if (main_await_threads(server)) {
         main_run(server);
     }
-    server->stop_ns = clock_ns(CLOCK_MONOTONIC);
     main_drain(server);
     log_write(LOG_LEVEL_INFO, "stopping: closing the remaining clients takes at most 2 s");
     main_close(server);
@@ -516,6 +541,11 @@ int main(int argc, char **argv)
         options_print(stdout, &server.options);
         return standard_fds_flush("ringcast") ? 0 : SERVER_EXIT_FAILED;
     }
+    if (activation_take(&server.activation, text, sizeof text) < 0) {
+        log_say(STDERR_FILENO, "ringcast: %s\n", text);
+        return SERVER_EXIT_USAGE;
+    }
+    server.notices.open_error = notify_open(&server.notices.notify);
     int error =
         arenas_create(server.options.core_count + MAIN_OTHER_THREADS +
                       (options_has_tls(&server.options) ? server.options.tls.thread_count : 0));
@@ -529,6 +559,7 @@ int main(int argc, char **argv)
     }
     int status = main_serve(&server);
     log_close();
+    notify_close(&server.notices.notify);
     options_deinit(&server.options);
     return status;
 }

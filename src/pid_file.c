@@ -48,9 +48,11 @@ static int pid_file_fail(int error, const char *path, const char *what, char *er
     return error;
 }
 
-/* Locks the file that has the path, so that no other server replaces it at the same time. 1: there
- * is none. *fd_out: to be closed afterwards. */
-static int pid_file_claim(const char *path, int *fd_out, char *error_out, size_t error_bytes)
+/* Locks the file that has the path, so that no other server replaces it at the same time; one that
+ * is taken over has the lock of the other server. 1: there is none. *fd_out: to be closed
+ * afterwards. */
+static int pid_file_claim(const char *path, bool take_over, int *fd_out, char *error_out,
+                          size_t error_bytes)
 {
     struct stat status;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
@@ -67,7 +69,7 @@ static int pid_file_claim(const char *path, int *fd_out, char *error_out, size_t
         return -EEXIST;
     }
     long pid = pid_file_read(fd);
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0 && !(take_over && errno == EWOULDBLOCK)) {
         if (errno != EWOULDBLOCK) {
             return pid_file_fail(-errno, path, "cannot be locked", error_out, error_bytes);
         }
@@ -117,12 +119,12 @@ static int pid_file_put(const char *name, const char *path, bool is_replaced)
 }
 
 /* 1: to be tried again. */
-static int pid_file_try(struct pid_file *file_out, const char *path, char *error_out,
-                        size_t error_bytes)
+static int pid_file_try(struct pid_file *file_out, const char *path, bool take_over,
+                        char *error_out, size_t error_bytes)
 {
     char name[PATH_MAX];
     int old_fd = -1;
-    int error = pid_file_claim(path, &old_fd, error_out, error_bytes);
+    int error = pid_file_claim(path, take_over, &old_fd, error_out, error_bytes);
     bool is_replaced = error == 0;
     if (error >= 0 && !(is_replaced && !pid_file_is_at(old_fd, path))) {
         int bytes = snprintf(name, sizeof name, "%s.%ld", path, (long)getpid());
@@ -147,12 +149,13 @@ static int pid_file_try(struct pid_file *file_out, const char *path, char *error
     return error;
 }
 
-int pid_file_open(struct pid_file *file_out, const char *path, char *error_out, size_t error_bytes)
+int pid_file_open(struct pid_file *file_out, const char *path, bool take_over, char *error_out,
+                  size_t error_bytes)
 {
     int error = 1;
     assert_always(path != NULL);
     for (int i = 0; error == 1 && i < PID_FILE_TRIES; i++) {
-        error = pid_file_try(file_out, path, error_out, error_bytes);
+        error = pid_file_try(file_out, path, take_over, error_out, error_bytes);
     }
     if (error == 1) {
         error = pid_file_fail(-EAGAIN, path, "other servers replace it all the time", error_out,

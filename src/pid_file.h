@@ -13,6 +13,7 @@
 #ifndef RINGCAST_SRC_PID_FILE_H
 #define RINGCAST_SRC_PID_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct pid_file {
@@ -20,7 +21,9 @@ struct pid_file {
     const char *path;
 };
 
-int pid_file_open(struct pid_file *file_out, const char *path, char *error_out, size_t error_bytes);
+/* take_over: the file of a server that runs is replaced, too. */
+int pid_file_open(struct pid_file *file_out, const char *path, bool take_over, char *error_out,
+                  size_t error_bytes);
 
 /* Removes the name, unless another file has it by now. */
 void pid_file_remove(const struct pid_file *file);

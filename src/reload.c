@@ -249,8 +249,12 @@ static bool reload_step(void *context, struct commands *commands, uint64_t now_n
     struct reload *reload = call->reload;
     (void)now_ns;
     assert_always(reload->stage == RELOAD_RESTS || reload->access != NULL);
-    if (reload->stage == RELOAD_RESTS && reload_begin(reload, call) < 0) {
-        return true;
+    if (reload->stage == RELOAD_RESTS) {
+        server_notify_reload(reload->server);
+        if (reload_begin(reload, call) < 0) {
+            server_notify_reloaded(reload->server, call->error);
+            return true;
+        }
     }
     if (reload->stage == RELOAD_POSTS && commands_post(commands, reload->mails)) {
         reload->stage = RELOAD_AWAITS;
@@ -260,6 +264,7 @@ static bool reload_step(void *context, struct commands *commands, uint64_t now_n
         return false;
     }
     reload_end(reload, call);
+    server_notify_reloaded(reload->server, call->error);
     return true;
 }
 

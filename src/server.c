@@ -286,6 +286,7 @@ int server_create_publisher(struct server *server)
         .epoch = server->epoch_number,
         .admission = publish_access_admission(server->publish_access),
         .on_poll = publish_access_poll,
+        .reuse_port = server->options.reuse_port,
     };
     int error = publisher_create(&server->publisher, &options, text, sizeof text);
     return error < 0 ? server_refuse(server, error, text) : 0;
@@ -299,7 +300,8 @@ int server_measure_sends(struct server *server)
 
 int server_open_sockets(struct server *server)
 {
-    return sockets_open(&server->sockets, &server->options, server->counters_file.path);
+    return sockets_open(&server->sockets, &server->options, &server->activation,
+                        server->counters_file.path);
 }
 
 /* Each core has a ring, and may accept one client too many of each of its listeners. */
@@ -424,7 +426,8 @@ int server_write_pid_file(struct server *server)
     if (server->options.pid_file_path == NULL) {
         return 0;
     }
-    int error = pid_file_open(&server->pid_file, server->options.pid_file_path, text, sizeof text);
+    int error = pid_file_open(&server->pid_file, server->options.pid_file_path,
+                              server->options.reuse_port, text, sizeof text);
     return error < 0 ? server_refuse(server, error, text) : 0;
 }
 
@@ -486,6 +489,7 @@ int server_start_threads(struct server *server)
 void server_destroy(struct server *server)
 {
     assert_always(server->thread_count == 0);
+    sockets_silence(&server->sockets);
     if (server->admin != NULL) {
         admin_stop(server->admin);
     }

@@ -28,6 +28,7 @@
 #include "src/roll/roll_command.h"
 #include "src/sockets.h"
 #include "src/symbols/symbols.h"
+#include "src/systemd/notify.h"
 #include "src/tls/tls_watch.h"
 
 #define SERVER_EXIT_FAILED 1
@@ -40,6 +41,16 @@ struct server_thread {
     struct counters_thread *record;
     counter *run_delay_ns;
     pthread_t thread;
+};
+
+/* What the service manager has been notified of. */
+struct server_notices {
+    struct notify notify;
+    int open_error;     /* why there is none, although there should be */
+    uint64_t status_ns; /* when it got the last line of status, and at how many ticks: */
+    uint64_t ticks;
+    uint64_t complaint_ns; /* no further one before */
+    bool is_stopping;      /* the end has been announced: nothing else is */
 };
 
 struct server {
@@ -79,6 +90,7 @@ struct server {
     struct reload *reload;
     struct admin *admin;
 
+    struct activation activation; /* what was passed */
     struct sockets sockets;
     struct pid_file pid_file;
 
@@ -94,9 +106,9 @@ struct server {
     _Atomic bool failed;          /* one of them with an error */
 
     /* main's own. */
+    struct server_notices notices;
     int signal_fd;      /* -1: none */
     uint64_t tick_ns;   /* when the metrics took their last sample */
-    uint64_t stop_ns;   /* when the end began, by the first signal mostly */
     uint64_t signal_ns; /* when the first signal came that ends it; 0: none has */
     struct drain_request drain;
     struct tls_watch tls_watch;
@@ -146,5 +158,10 @@ int server_fail(int error, const char *what, const char *remedy);
 /* The same of a value of the configuration: text begins with its option, or with where it is given.
  */
 int server_refuse(struct server *server, int error, const char *text);
+
+/* The service manager learns that a reload has begun; that it has ended with 0, or an error. In
+ * server_notify.c. */
+void server_notify_reload(struct server *server);
+void server_notify_reloaded(struct server *server, int error);
 
 #endif

@@ -37,12 +37,11 @@ static void server_admin_add(struct admin_options *options, int fd, enum admin_d
     options->sockets[options->socket_count++] = (struct admin_socket){.fd = fd, .door = door};
 }
 
-static void server_admin_give(struct admin_options *options, struct listener_tcp *listener,
+static void server_admin_give(struct admin_options *options, const struct listener_tcp *listener,
                               enum admin_door door)
 {
     for (uint32_t i = 0; i < listener->address_count; i++) {
         server_admin_add(options, listener->fds[i][0], door);
-        listener->fds[i][0] = -1;
     }
 }
 
@@ -50,6 +49,7 @@ static void server_admin_give_sockets(struct server *server, struct admin_option
 {
     server_admin_give(options, &server->sockets.admin, ADMIN_DOOR_PORT);
     server_admin_give(options, &server->sockets.metrics, ADMIN_DOOR_METRICS);
+    server->sockets.admin_is_given = true;
     int ctl = server->sockets.ctl.fd < 0 ? -1 : fcntl(server->sockets.ctl.fd, F_DUPFD_CLOEXEC, 0);
     if (ctl >= 0) {
         server_admin_add(options, ctl, ADMIN_DOOR_UNIX);

@@ -241,7 +241,7 @@ static uint64_t on_publish(void *context, uint64_t now_ns)
     }
     if (world.drains && now_ns > world.began_ns + NOISE_NS + CALM_NS) {
         world.drains_at_ns = world.drains_at_ns == 0 ? now_ns : world.drains_at_ns;
-        core_drain(world.core, world.drains_at_ns + DRAIN_NS);
+        core_drain(world.core, world.drains_at_ns + DRAIN_NS, world.refuses);
     }
     if (now_ns > world.began_ns + NOISE_NS) {
         sim.calm = true;
@@ -718,6 +718,7 @@ static void run_life(uint64_t seed, uint32_t life)
     world.channel_count = CHANNELS_AT_FIRST;
     world.publishes_elsewhere = seed % 2 == 0;
     world.drains = seed % 7 < 3;
+    world.refuses = seed / 7 % 2 == 0;
     world.drains_at_ns = 0;
     world.never_encodes = seed % 11 == 0;
     world.second_is_rare = seed % 5 > 1;

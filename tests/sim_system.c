@@ -356,7 +356,7 @@ static void end_server(const uint32_t *weights)
     uint64_t until_ns = sim.now_ns + END_NS;
     world.is_ending = true;
     for (uint32_t i = 0; world.drains && i < world.core_count; i++) {
-        core_drain(server.cores[i], sim.now_ns + DRAIN_NS);
+        core_drain(server.cores[i], sim.now_ns + DRAIN_NS, world.seed % 2 == 0);
     }
     for (uint64_t drained_ns = sim.now_ns + 2 * DRAIN_NS;
          world.drains && sim.now_ns < drained_ns;) {

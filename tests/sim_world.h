@@ -117,6 +117,7 @@ struct sim_world {
     bool second_is_rare;  /* Few want it, and not for long: it ends and begins often. */
     bool second_is_small; /* A core gets on faster in its log. */
     bool drains;          /* It is drained before it is stopped. */
+    bool refuses;         /* It refuses new clients meanwhile. */
     uint64_t drains_at_ns;
     uint64_t flooded, waiting_max; /* served of them, and waiting at one time */
     uint64_t replaced_bytes, later, late_count, linked_frames, linked_cuts, flushed;

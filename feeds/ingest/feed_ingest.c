@@ -413,6 +413,7 @@ static int feed_ingest_open_listeners(struct feed_ingest *feed,
         .unix_path = feed->keys.unix_path,
         .tcp = feed->keys.tcp,
         .may_be_open = feed->keys.is_open || ingest->needs_token,
+        .reuse_port = ingest->feed.sink->reuse_port,
     };
     int error = ingest_listen_open(&ingest->listen, &options, error_out);
     for (uint32_t i = 0; error == 0 && i < ingest->listen.socket_count; i++) {

@@ -64,11 +64,15 @@ static void ingest_listen_add(struct ingest_listen *listen, int fd, bool is_tcp)
         (struct ingest_listen_socket){.fd = fd, .is_tcp = is_tcp};
 }
 
-static int ingest_listen_open_unix(struct ingest_listen *listen, const char *path,
+static int ingest_listen_open_unix(struct ingest_listen *listen,
+                                   const struct ingest_listen_options *options,
                                    char error_out[FEED_ERROR_BYTES_MAX])
 {
     char text[FEED_ERROR_BYTES_MAX - 16];
-    int error = listener_unix_open(&listen->unix_listener, path, text, sizeof text);
+    int error =
+        options->reuse_port
+            ? listener_unix_take_over(&listen->unix_listener, options->unix_path, text, sizeof text)
+            : listener_unix_open(&listen->unix_listener, options->unix_path, text, sizeof text);
     if (error < 0) {
         listen->unix_listener.path = NULL;
         return feed_fail(error_out, error, "ingest: %s", text);
@@ -93,19 +97,21 @@ static void ingest_listen_set_options(int fd)
     (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
 }
 
-static int ingest_listen_open_tcp(struct ingest_listen *listen, const char *tcp, bool may_be_open,
+static int ingest_listen_open_tcp(struct ingest_listen *listen,
+                                  const struct ingest_listen_options *options,
                                   char error_out[FEED_ERROR_BYTES_MAX])
 {
     char text[FEED_ERROR_BYTES_MAX - 16];
     char host[INGEST_LISTEN_HOST_BYTES_MAX + 1];
-    struct listener_options options = {.host = host};
-    if (!ingest_listen_parse(tcp, host, &options.port)) {
+    struct listener_options where = {.host = host, .reuse_port = options->reuse_port};
+    const char *tcp = options->tcp;
+    if (!ingest_listen_parse(tcp, host, &where.port)) {
         return feed_fail(error_out, -EINVAL,
                          "ingest: tcp=%.64s is not HOST:PORT, for example 127.0.0.1:9000 or "
                          "[::1]:9000",
                          tcp);
     }
-    int error = listener_open_tcp(&listen->tcp_listener, &options, 1, text, sizeof text);
+    int error = listener_open_tcp(&listen->tcp_listener, &where, 1, text, sizeof text);
     if (error < 0) {
         return feed_fail(error_out, error, "ingest: %s", text);
     }
@@ -114,7 +120,7 @@ static int ingest_listen_open_tcp(struct ingest_listen *listen, const char *tcp,
         ingest_listen_add(listen, fd, true);
         ingest_listen_set_options(fd);
         listen->is_exposed |= !ingest_listen_is_loopback(fd);
-        if (!may_be_open && listen->is_exposed) {
+        if (!options->may_be_open && listen->is_exposed) {
             return feed_fail(error_out, -EACCES,
                              "ingest: tcp=%.64s lets other machines publish without a token: set "
                              "up tokens, or add open=yes, or listen on 127.0.0.1",
@@ -131,10 +137,10 @@ int ingest_listen_open(struct ingest_listen *listen_out,
     int error = 0;
     *listen_out = (struct ingest_listen){.unix_listener = {.fd = -1}};
     if (options->tcp[0] != '\0') {
-        error = ingest_listen_open_tcp(listen_out, options->tcp, options->may_be_open, error_out);
+        error = ingest_listen_open_tcp(listen_out, options, error_out);
     }
     if (error == 0 && options->unix_path[0] != '\0') {
-        error = ingest_listen_open_unix(listen_out, options->unix_path, error_out);
+        error = ingest_listen_open_unix(listen_out, options, error_out);
     }
     if (error < 0) {
         ingest_listen_close(listen_out);

@@ -30,6 +30,7 @@ struct ingest_listen_options {
     const char *unix_path; /* empty: none; it outlives the listener */
     const char *tcp;       /* "HOST:PORT"; empty: none */
     bool may_be_open;      /* Other machines may connect. */
+    bool reuse_port;       /* Another server of this user may listen there as well. */
 };
 
 int ingest_listen_open(struct ingest_listen *listen_out,

@@ -32,7 +32,8 @@ _ringcast() {
         command+=("${COMP_WORDS[at++]}")
     done
     case ${command[*]} in
-    *ringcast) help=$("${command[0]}" help all) ;; # --help has the common options only.
+    # --help has the common options only. A description there may have lines that begin with an option.
+    *ringcast) help=$("${command[0]}" help all | sed '/^      --/d') ;;
     *) help=$("${command[@]}" --help 2>/dev/null) ;;
     esac
 

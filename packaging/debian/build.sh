@@ -17,7 +17,7 @@ fail() {
 }
 
 [ $# -eq 3 ] || fail "usage: packaging/debian/build.sh x86_64|aarch64 FOLDER OUTPUT; zig build deb calls it"
-for tool in dpkg-deb dpkg-shlibdeps objcopy strip; do
+for tool in dpkg-deb dpkg-shlibdeps ar objcopy strip; do
     command -v $tool >/dev/null || fail "there is no $tool: apt install dpkg-dev"
 done
 declare -A architectures=([x86_64]=amd64 [aarch64]=arm64)
@@ -83,6 +83,17 @@ move_symbols() {
     ln -s ringcast "$symbols/usr/share/doc/ringcast-dbgsym"
 }
 
+# The objects in the library are named after the folder of the checkout, by Zig's cache.
+rename_objects() {
+    local library=$main/usr/lib/libringcast_publish.a object
+    mkdir "$work/objects"
+    for object in $(ar t "$library"); do
+        ar pP "$library" "$object" >"$work/objects/$(basename "$object")"
+    done
+    rm "$library"
+    ar rcsD "$library" "$work"/objects/*.o
+}
+
 libraries() {
     mkdir "$work/debian"
     printf 'Source: ringcast\n\nPackage: ringcast\nArchitecture: any\n' >"$work/debian/control"
@@ -113,6 +124,7 @@ rm -rf "$out"
 mkdir -p "$out"
 copy_files "$@"
 move_symbols
+rename_objects
 control "$main" "$(libraries)"
 control "$symbols" ''
 (cd "$main" && find etc -type f -printf '/%p\n' | LC_ALL=C sort) >"$main/DEBIAN/conffiles"

@@ -120,6 +120,7 @@ static void core_on_open(struct core *core, uint32_t conn)
 {
     roster_join(&core->fan, conn, core_subscriber(core, conn)->encoding);
     core->options.ops->on_open(core->options.context, core, conn, core->time.now_ns);
+    core_drain_open(core, conn);
 }
 
 static void core_on_clear(struct core *core, uint32_t conn)
@@ -387,11 +388,6 @@ static bool core_has_stopped(struct core *core)
         link_doom(&core->links, core_link(core, index), 0, "server stopping");
     }
     return core->time.now_ns >= core->stop_deadline_ns + CORE_STOP_NS;
-}
-
-void core_stop(struct core *core)
-{
-    atomic_store_explicit(&core->stopping, 1, memory_order_release);
 }
 
 /* ---- The loop ---- */

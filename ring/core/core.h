@@ -49,7 +49,8 @@
 struct core_listener {
     int fd;
     bool is_unix;
-    bool is_tls; /* core_options.tls is set then */
+    bool is_tls;  /* core_options.tls is set then */
+    bool is_kept; /* It outlives the process: clients that come in a drain wait for the next. */
 };
 
 enum core_encoding_number {
@@ -116,10 +117,9 @@ struct core_options {
     struct handshake_site site;      /* numbers: encodings; the first row's if none is offered */
     struct core_encoding *encodings; /* shared by all cores; the first is always written */
     uint32_t encoding_count;
-    /* Shared by all cores; NULL: there is never any. */
-    const struct pressure *pressure;
-    struct tls_service *tls;    /* shared by all cores; NULL: no listener is_tls */
-    struct core_claims *claims; /* of the other encodings, shared too; NULL: there are none */
+    const struct pressure *pressure; /* shared by all cores; NULL: there is never any */
+    struct tls_service *tls;         /* shared by all cores; NULL: no listener is_tls */
+    struct core_claims *claims;      /* of the other encodings, shared too; NULL: there are none */
     struct core_counters *counters;
     const struct core_ops *ops;
     void *context;
@@ -146,10 +146,10 @@ void core_destroy(struct core *core);
 int core_run(struct core *core);
 void core_stop(struct core *core);
 
-/* Any thread, once. From now on new connections receive 503. Open ones are notified (ops.on_drain),
- * still get their frames, and are closed with 4201 one after the other, evenly up to end_ns. A
- * connection that is behind at its turn is closed when it has caught up. */
-void core_drain(struct core *core, uint64_t end_ns);
+/* Any thread, once. Connections are notified (ops.on_drain), still get their frames, and are closed
+ * with 4201 one after the other, evenly up to end_ns; one that is behind, when it has caught up.
+ * New ones wait where the listener is kept; elsewhere, refuses: 503, otherwise a notice as well. */
+void core_drain(struct core *core, uint64_t end_ns, bool refuses);
 
 /* Tells a core that the log's head moved. The caller has published the head before. Returns
  * whether the core slept (and was woken). waker: an engine of the calling thread. */

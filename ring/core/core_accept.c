@@ -7,13 +7,19 @@
 
 #define CORE_ACCEPT_RETRY_NS (100 * NS_PER_MS)
 
+/* Whether its clients wait for the process that comes after this one. */
+static bool core_accept_is_over(const struct core *core, uint32_t listener)
+{
+    return core->drain_end_ns != 0 && core->options.listeners[listener].is_kept;
+}
+
 void core_accept_arm(struct core *core)
 {
     if (core->stopping_began) {
         return;
     }
     for (uint32_t i = 0; i < core->options.listener_count; i++) {
-        if (core->accept_armed[i]) {
+        if (core->accept_armed[i] || core_accept_is_over(core, i)) {
             continue;
         }
         struct io_uring_sqe *sqe = links_sqe(&core->links);

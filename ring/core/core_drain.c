@@ -1,12 +1,18 @@
-/* Drain: connections are notified, and closed one after the other. */
+/* The requests to end, and the drain: connections are notified, and closed one after the other. */
 #include "ring/core/core_state.h"
 #include "ring/link/deadlines.h"
 
 #define CORE_DRAIN_CONNS_PER_TURN 256 /* notified at a time, so that frames go on */
 #define CORE_DRAIN_RETRY_NS (20 * NS_PER_MS)
 
-void core_drain(struct core *core, uint64_t end_ns)
+void core_stop(struct core *core)
 {
+    atomic_store_explicit(&core->stopping, 1, memory_order_release);
+}
+
+void core_drain(struct core *core, uint64_t end_ns, bool refuses)
+{
+    core->drain_refuses = refuses;
     atomic_store_explicit(&core->drain_end_wanted_ns, end_ns, memory_order_release);
 }
 
@@ -14,15 +20,19 @@ static void core_drain_begin(struct core *core, uint64_t end_ns)
 {
     core->drain_began_ns = core->time.now_ns;
     core->drain_end_ns = end_ns > core->time.now_ns ? end_ns : core->time.now_ns;
-    core->links.is_draining = true;
+    core->links.is_refusing = core->drain_refuses;
     core->drain_conn_count = counter_get(&core->counters->conns_streaming);
+    core_accept_cancel(core); /* Those that are not kept are armed again. */
 }
 
-/* The middle of the place'th of as many parts of the window as there are conns. */
+/* The middle of the place'th of as many parts of the window as there were conns; its end for those
+ * that came later. */
 static uint64_t core_drain_slot_ns(const struct core *core, uint64_t place)
 {
-    assert_always(core->drain_conn_count > 0);
     uint64_t window_ns = core->drain_end_ns - core->drain_began_ns;
+    if (place >= core->drain_conn_count) {
+        return core->drain_end_ns;
+    }
     uint64_t parts = 2 * core->drain_conn_count;
     uint64_t halves = 2 * place + 1;
     uint64_t slot_ns = window_ns / parts * halves + window_ns % parts * halves / parts;
@@ -59,6 +69,13 @@ bool core_drain_go_on(struct core *core)
         }
     }
     return false;
+}
+
+void core_drain_open(struct core *core, uint32_t conn)
+{
+    if (core->drain_end_ns != 0 && conn < core->drain_next) {
+        core_drain_tell(core, conn);
+    }
 }
 
 void core_drain_close(struct core *core, uint32_t conn)

@@ -42,6 +42,7 @@ struct core {
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t armed; /* 1: asleep, or about to be */
     _Atomic uint32_t stopping;
     _Atomic uint64_t drain_end_wanted_ns; /* core_drain; 0: not called */
+    bool drain_refuses;                   /* new connections; written before it */
     struct core_mailbox mailbox;
 
     /* Set at creation, then constant. */
@@ -171,5 +172,7 @@ void core_mail_count(counter *max_ns, uint64_t began_ns);
 bool core_drain_go_on(struct core *core);
 /* It is a conn's turn: closes it, or puts it off. */
 void core_drain_close(struct core *core, uint32_t conn);
+/* One that has come since, where new ones are not refused. */
+void core_drain_open(struct core *core, uint32_t conn);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "codec/base/check.h"
+#include "ring/io/listener_group.h"
 
 #define LISTENER_BACKLOG 65535 /* The kernel cuts it to net.core.somaxconn. */
 #define LISTENER_PORT_TRIES 16 /* to find a port that is free at all addresses */
@@ -21,156 +23,12 @@
 #define LISTENER_DEFER_S 1 /* for the first bytes of a client, before it is accepted without */
 #define LISTENER_LOCK_TRIES 1000
 #define LISTENER_LOCK_WAIT_US 1000
-#define LISTENER_TEXT_BYTES_MAX (LISTENER_NAME_BYTES_MAX - 6)
-
-/* Why nobody could connect to the address, or bind(2) would answer with EINVAL. NULL: nothing. */
-static const char *listener_judge(const struct sockaddr_storage *address)
-{
-    static const char multicast[] = "it is a multicast address, not an address of a machine";
-    if (address->ss_family == AF_INET) {
-        in_addr_t ipv4 = ntohl(((const struct sockaddr_in *)address)->sin_addr.s_addr);
-        return IN_MULTICAST(ipv4) ? multicast
-               : ipv4 == INADDR_BROADCAST
-                   ? "it is the broadcast address, not an address of a machine"
-                   : NULL;
-    }
-    const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)address;
-    if (IN6_IS_ADDR_MULTICAST(&ipv6->sin6_addr)) {
-        return multicast;
-    }
-    return IN6_IS_ADDR_LINKLOCAL(&ipv6->sin6_addr) && ipv6->sin6_scope_id == 0
-               ? "it is a link-local address; add its interface (fe80::1%eth0)"
-               : NULL;
-}
-
-/* What a host stands for, in getaddrinfo's order. */
-struct listener_addresses {
-    struct listener_address {
-        struct sockaddr_storage address;
-        socklen_t bytes;
-        int error;                      /* why it is skipped; 0: it is not */
-        const char *fault;              /* the same in words; NULL: strerror's */
-    } list[LISTENER_ADDRESSES_MAX + 1]; /* and one that may be a duplicate */
-    uint32_t count;
-};
-
-/* Whether the address is 0.0.0.0 or ::, which stands for all. */
-static bool listener_is_any(const struct sockaddr_storage *address)
-{
-    return address->ss_family == AF_INET6
-               ? IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)address)->sin6_addr)
-               : ((const struct sockaddr_in *)address)->sin_addr.s_addr == htonl(INADDR_ANY);
-}
-
-/* ::ffff:127.0.0.1 is 127.0.0.1. */
-static void listener_unmap(struct listener_address *address)
-{
-    struct sockaddr_in6 ipv6;
-    memcpy(&ipv6, &address->address, sizeof ipv6);
-    if (address->address.ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&ipv6.sin6_addr)) {
-        struct sockaddr_in ipv4 = {.sin_family = AF_INET, .sin_port = ipv6.sin6_port};
-        memcpy(&ipv4.sin_addr, ipv6.sin6_addr.s6_addr + 12, sizeof ipv4.sin_addr);
-        *address = (struct listener_address){.bytes = sizeof ipv4};
-        memcpy(&address->address, &ipv4, sizeof ipv4);
-    }
-}
-
-/* Whether a listener at one also receives the clients of the other. */
-static bool listener_covers(const struct sockaddr_storage *one,
-                            const struct sockaddr_storage *other)
-{
-    if (listener_is_any(one)) { /* A socket of :: takes IPv4 too. */
-        return one->ss_family == AF_INET6 || other->ss_family == AF_INET;
-    }
-    return memcmp(one, other, sizeof *one) == 0;
-}
-
-/* /etc/hosts may name localhost twice. */
-static void listener_remove_covered(struct listener_addresses *addresses)
-{
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < addresses->count; i++) {
-        bool is_covered = false;
-        for (uint32_t j = 0; j < addresses->count && !is_covered; j++) {
-            bool is_same =
-                listener_covers(&addresses->list[i].address, &addresses->list[j].address);
-            is_covered = i != j && (j < i || !is_same) &&
-                         listener_covers(&addresses->list[j].address, &addresses->list[i].address);
-        }
-        if (!is_covered) {
-            addresses->list[kept++] = addresses->list[i];
-        }
-    }
-    addresses->count = kept;
-}
-
-/* Takes what getaddrinfo has found. Returns what is wrong with it, or NULL. */
-static const char *listener_take(struct listener_addresses *addresses, const struct addrinfo *found)
-{
-    for (const struct addrinfo *at = found; at != NULL; at = at->ai_next) {
-        struct listener_address address = {.bytes = at->ai_addrlen};
-        assert_always(at->ai_addrlen <= sizeof address.address);
-        assert_always(at->ai_family == AF_INET || at->ai_family == AF_INET6);
-        memcpy(&address.address, at->ai_addr, at->ai_addrlen);
-        listener_unmap(&address);
-        address.fault = listener_judge(&address.address);
-        address.error = address.fault == NULL ? 0 : -EINVAL;
-        addresses->list[addresses->count++] = address;
-        listener_remove_covered(addresses);
-        if (addresses->count > LISTENER_ADDRESSES_MAX) {
-            return "it has too many addresses; give one of them, or 0.0.0.0 or :: for all";
-        }
-    }
-    for (uint32_t i = 0; i < addresses->count; i++) {
-        if (addresses->list[i].error == 0) {
-            return NULL;
-        }
-    }
-    assert_always(addresses->count > 0);
-    return addresses->list[0].fault;
-}
-
-/* All addresses of the host, of which at least one is good. */
-static int listener_resolve(const struct listener_options *options,
-                            struct listener_addresses *addresses_out, char *error_out,
-                            size_t error_bytes)
-{
-    char port[8];
-    struct addrinfo *found;
-    struct addrinfo hints = {
-        .ai_family = AF_UNSPEC,
-        .ai_socktype = SOCK_STREAM,
-        .ai_flags = AI_PASSIVE | AI_NUMERICSERV,
-    };
-    snprintf(port, sizeof port, "%u", options->port);
-    *addresses_out = (struct listener_addresses){.count = 0};
-    int status = getaddrinfo(options->host, port, &hints, &found);
-    if (status == EAI_SYSTEM) {
-        int error = -errno;
-        snprintf(error_out, error_bytes, "cannot listen on host '%s': %s", options->host,
-                 strerror(-error));
-        return error;
-    }
-    if (status != 0) {
-        snprintf(error_out, error_bytes,
-                 "cannot listen on host '%s': %s (give an address of this "
-                 "machine, 0.0.0.0 or :: for all)",
-                 options->host, gai_strerror(status));
-        return -EINVAL;
-    }
-    const char *fault = listener_take(addresses_out, found);
-    freeaddrinfo(found);
-    if (fault != NULL) {
-        snprintf(error_out, error_bytes, "cannot listen on host '%s': %s", options->host, fault);
-        return -EINVAL;
-    }
-    return 0;
-}
 
 int listener_check_tcp(const struct listener_options *options, char *error_out, size_t error_bytes)
 {
     struct listener_addresses addresses;
-    return listener_resolve(options, &addresses, error_out, error_bytes);
+    return listener_address_resolve(options->host, options->port, &addresses, error_out,
+                                    error_bytes);
 }
 
 bool listener_conflicts(const struct listener_options *options,
@@ -180,15 +38,15 @@ bool listener_conflicts(const struct listener_options *options,
     struct listener_addresses theirs;
     char text[256];
     if (options->port == 0 || options->port != others->port ||
-        listener_resolve(options, &ours, text, sizeof text) < 0 ||
-        listener_resolve(others, &theirs, text, sizeof text) < 0) {
+        listener_address_resolve(options->host, options->port, &ours, text, sizeof text) < 0 ||
+        listener_address_resolve(others->host, others->port, &theirs, text, sizeof text) < 0) {
         return false;
     }
     for (uint32_t i = 0; i < ours.count; i++) {
         for (uint32_t j = 0; j < theirs.count; j++) {
             const struct sockaddr_storage *a = &ours.list[i].address;
             const struct sockaddr_storage *b = &theirs.list[j].address;
-            if (listener_covers(a, b) || listener_covers(b, a)) {
+            if (listener_address_covers(a, b) || listener_address_covers(b, a)) {
                 return true;
             }
         }
@@ -244,30 +102,17 @@ static int listener_bind(const struct sockaddr_storage *address, socklen_t addre
     return fd;
 }
 
-static uint16_t listener_port_of(const struct sockaddr_storage *address)
-{
-    return ntohs(address->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)address)->sin6_port
-                                                : ((const struct sockaddr_in *)address)->sin_port);
-}
-
-static void listener_set_port(struct sockaddr_storage *address, uint16_t port)
-{
-    if (address->ss_family == AF_INET6) {
-        ((struct sockaddr_in6 *)address)->sin6_port = htons(port);
-    } else {
-        ((struct sockaddr_in *)address)->sin_port = htons(port);
-    }
-}
-
 /* Binds without REUSEPORT and listens: fails when anybody has the port, also with REUSEPORT.
- * Chooses the port when it is 0. */
-static int listener_claim(struct sockaddr_storage *address, socklen_t address_bytes)
+ * Chooses the port when it is 0. reuse_port: others may have it; only the bind is tried then, since
+ * a socket that listens receives clients. */
+static int listener_claim(struct sockaddr_storage *address, socklen_t address_bytes,
+                          bool reuse_port)
 {
-    int fd = listener_bind(address, address_bytes, false);
+    int fd = listener_bind(address, address_bytes, reuse_port);
     if (fd < 0) {
         return fd;
     }
-    int error = listen(fd, 1) < 0 ? -errno : 0;
+    int error = !reuse_port && listen(fd, 1) < 0 ? -errno : 0;
     if (error == 0 && getsockname(fd, (struct sockaddr *)address, &address_bytes) < 0) {
         error = -errno;
     }
@@ -275,24 +120,15 @@ static int listener_claim(struct sockaddr_storage *address, socklen_t address_by
     return error;
 }
 
-/* "[::1]" or "127.0.0.1" */
-static void listener_text(const struct sockaddr_storage *address, char out[LISTENER_TEXT_BYTES_MAX])
-{
-    char host[LISTENER_TEXT_BYTES_MAX - 2] = "?";
-    (void)getnameinfo((const struct sockaddr *)address, sizeof *address, host, sizeof host, NULL, 0,
-                      NI_NUMERICHOST);
-    snprintf(out, LISTENER_TEXT_BYTES_MAX, address->ss_family == AF_INET6 ? "[%s]" : "%s", host);
-}
-
 static int listener_explain(const struct listener_options *options,
                             const struct listener_address *address, char *error_out,
                             size_t error_bytes)
 {
     const char *advice = "";
-    char text[LISTENER_TEXT_BYTES_MAX];
+    char text[LISTENER_ADDRESS_TEXT_BYTES_MAX];
     int error = address->error;
     assert_always(error < 0);
-    listener_text(&address->address, text);
+    listener_address_text(&address->address, text);
     if (error == -EADDRINUSE) {
         advice = ": another program (perhaps another ringcast) uses it; stop that program, or "
                  "choose another port (0: any free one)";
@@ -321,7 +157,7 @@ static bool listener_is_missing(int error)
 /* Claims the port at all addresses, and marks those that this machine lacks. Returns the address
  * that fails with its error, or NULL. */
 static struct listener_address *listener_claim_all(struct listener_addresses *addresses,
-                                                   uint16_t *port)
+                                                   uint16_t *port, bool reuse_port)
 {
     struct listener_address *missing = NULL;
     bool has_one = false;
@@ -330,10 +166,10 @@ static struct listener_address *listener_claim_all(struct listener_addresses *ad
         if (at->error < 0) {
             continue;
         }
-        listener_set_port(&at->address, *port);
-        int error = listener_claim(&at->address, at->bytes);
+        listener_address_set_port(&at->address, *port);
+        int error = listener_claim(&at->address, at->bytes, reuse_port);
         if (error == 0) {
-            *port = listener_port_of(&at->address);
+            *port = listener_address_port(&at->address);
             has_one = true;
         } else if (!listener_is_missing(error)) {
             at->error = error;
@@ -350,14 +186,14 @@ static struct listener_address *listener_claim_all(struct listener_addresses *ad
  * has chosen is taken at another one. */
 static struct listener_address *listener_choose_port(const struct listener_addresses *resolved,
                                                      struct listener_addresses *addresses_out,
-                                                     uint16_t *port)
+                                                     uint16_t *port, bool reuse_port)
 {
     struct listener_address *failed = NULL;
     uint16_t wanted = *port;
     for (int tries = 0; tries < LISTENER_PORT_TRIES; tries++) {
         *addresses_out = *resolved;
         *port = wanted;
-        failed = listener_claim_all(addresses_out, port);
+        failed = listener_claim_all(addresses_out, port, reuse_port && wanted != 0);
         if (failed == NULL || wanted != 0 || failed->error != -EADDRINUSE) {
             break;
         }
@@ -370,8 +206,8 @@ static int listener_open_shares(struct listener_tcp *listener, const struct list
                                 const struct listener_options *options)
 {
     int *fds = listener->fds[listener->address_count];
-    char text[LISTENER_TEXT_BYTES_MAX];
-    listener_text(&at->address, text);
+    char text[LISTENER_ADDRESS_TEXT_BYTES_MAX];
+    listener_address_text(&at->address, text);
     snprintf(listener->names[listener->address_count], LISTENER_NAME_BYTES_MAX, "%s:%u", text,
              listener->port);
     for (uint32_t i = 0; i < listener->share_count; i++) {
@@ -394,13 +230,13 @@ static void listener_skip(struct listener_tcp *listener, struct listener_address
     uint32_t kept = 0;
     for (uint32_t i = 0; i < addresses->count; i++) {
         const struct listener_address *at = &addresses->list[i];
-        char text[LISTENER_TEXT_BYTES_MAX];
+        char text[LISTENER_ADDRESS_TEXT_BYTES_MAX];
         size_t used = strlen(listener->skipped);
         if (at->error == 0) {
             addresses->list[kept++] = *at;
             continue;
         }
-        listener_text(&at->address, text);
+        listener_address_text(&at->address, text);
         snprintf(listener->skipped + used, sizeof listener->skipped - used, "%s%s (%s)",
                  used == 0 ? "" : ", ", text, at->fault == NULL ? strerror(-at->error) : at->fault);
     }
@@ -418,6 +254,9 @@ static struct listener_address *listener_open_all(struct listener_tcp *listener,
         if (at->error < 0) {
             return at;
         }
+    }
+    for (uint32_t i = 0; options->reuse_port && i < addresses->count; i++) {
+        listener->elders[i] = listener_group_elder(&addresses->list[i].address);
     }
     /* Only when all are bound: a listener takes clients from its first moment. */
     for (uint32_t i = 0; i < addresses->count * listener->share_count; i++) {
@@ -455,20 +294,21 @@ static int listener_lock(void)
     return -1;
 }
 
-int listener_open_tcp(struct listener_tcp *listener_out, const struct listener_options *options,
-                      uint32_t share_count, char *error_out, size_t error_bytes)
+static int listener_open_new(struct listener_tcp *listener_out,
+                             const struct listener_options *options, uint32_t share_count,
+                             char *error_out, size_t error_bytes)
 {
     struct listener_addresses resolved;
     struct listener_addresses addresses;
     struct listener_tcp listener = {.share_count = share_count, .port = options->port};
-    assert_always(share_count > 0);
-    assert_always(share_count <= LISTENER_SHARES_MAX);
-    int error = listener_resolve(options, &resolved, error_out, error_bytes);
+    int error =
+        listener_address_resolve(options->host, options->port, &resolved, error_out, error_bytes);
     if (error < 0) {
         return error;
     }
     int lock = listener_lock();
-    struct listener_address *failed = listener_choose_port(&resolved, &addresses, &listener.port);
+    struct listener_address *failed =
+        listener_choose_port(&resolved, &addresses, &listener.port, options->reuse_port);
     if (failed == NULL) {
         listener_skip(&listener, &addresses);
         failed = listener_open_all(&listener, &addresses, options);
@@ -484,6 +324,159 @@ int listener_open_tcp(struct listener_tcp *listener_out, const struct listener_o
     assert_always(listener.port != 0);
     *listener_out = listener;
     return 0;
+}
+
+/* ---- Sockets that were passed ---- */
+
+/* The row of the address, perhaps a new one without sockets. NULL: there are too many. */
+static int *listener_passed_row(struct listener_tcp *listener, struct listener_addresses *addresses,
+                                const struct listener_address *address)
+{
+    char text[LISTENER_ADDRESS_TEXT_BYTES_MAX];
+    uint32_t row = 0;
+    while (row < addresses->count &&
+           !listener_address_is_same(&addresses->list[row].address, &address->address)) {
+        row++;
+    }
+    if (row == LISTENER_ADDRESSES_MAX) {
+        return NULL;
+    }
+    if (row == addresses->count) {
+        addresses->list[addresses->count++] = *address;
+        for (uint32_t i = 0; i < listener->share_count; i++) {
+            listener->fds[row][i] = -1;
+        }
+        listener_address_text(&address->address, text);
+        snprintf(listener->names[row], LISTENER_NAME_BYTES_MAX, "%s:%u", text,
+                 listener_address_port(&address->address));
+        listener->address_count++;
+    }
+    return listener->fds[row];
+}
+
+/* Sorts one into the first free share of its address. */
+static int listener_passed_sort(struct listener_tcp *listener, struct listener_addresses *addresses,
+                                int fd, char *error_out, size_t error_bytes)
+{
+    struct listener_address address = {.bytes = sizeof address.address};
+    uint32_t share = 0;
+    if (getsockname(fd, (struct sockaddr *)&address.address, &address.bytes) < 0) {
+        int error = -errno;
+        snprintf(error_out, error_bytes, "it has no address: %s", strerror(-error));
+        return error;
+    }
+    listener_address_unmap(&address);
+    int *fds = listener_passed_row(listener, addresses, &address);
+    if (fds == NULL) {
+        snprintf(error_out, error_bytes, "there are too many addresses (at most %u)",
+                 LISTENER_ADDRESSES_MAX);
+        return -EINVAL;
+    }
+    while (share < listener->share_count && fds[share] >= 0) {
+        share++;
+    }
+    if (share == listener->share_count) {
+        snprintf(error_out, error_bytes,
+                 "there are more than %u for one address, and only as many threads accept from "
+                 "them; pass fewer, or give more --cores if it is a port for clients",
+                 listener->share_count);
+        return -EINVAL;
+    }
+    fds[share] = fd;
+    return 0;
+}
+
+/* Whether all have one port, and addresses of the host. */
+static int listener_passed_check(struct listener_tcp *listener,
+                                 const struct listener_addresses *addresses,
+                                 const struct listener_options *options, char *error_out,
+                                 size_t error_bytes)
+{
+    struct listener_addresses wanted = {.count = 0};
+    listener->port = listener_address_port(&addresses->list[0].address);
+    int error = options->host == NULL ? 0
+                                      : listener_address_resolve(options->host, listener->port,
+                                                                 &wanted, error_out, error_bytes);
+    for (uint32_t i = 0; i < addresses->count && error == 0; i++) {
+        const struct sockaddr_storage *address = &addresses->list[i].address;
+        bool is_wanted = options->host == NULL;
+        for (uint32_t j = 0; j < wanted.count && !is_wanted; j++) {
+            is_wanted = listener_address_is_same(&wanted.list[j].address, address);
+        }
+        if (listener_address_port(address) != listener->port) {
+            snprintf(error_out, error_bytes, "%s and %s have different ports; pass one port",
+                     listener->names[0], listener->names[i]);
+            error = -EINVAL;
+        } else if (!is_wanted) {
+            snprintf(error_out, error_bytes,
+                     "%s is not an address of '%s', which the configuration gives; change one of "
+                     "them, or leave it out of the configuration",
+                     listener->names[i], options->host);
+            error = -EINVAL;
+        }
+    }
+    return error;
+}
+
+/* Fills the shares of an address that have no socket, and makes all of them as our own are. */
+static int listener_passed_finish(const struct listener_tcp *listener, int *fds,
+                                  const struct listener_options *options)
+{
+    uint32_t count = 0;
+    int error = 0;
+    while (count < listener->share_count && fds[count] >= 0) {
+        count++;
+    }
+    assert_always(count > 0);
+    for (uint32_t i = 0; i < listener->share_count && error == 0; i++) {
+        if (i >= count) {
+            fds[i] = fcntl(fds[i % count], F_DUPFD_CLOEXEC, 0);
+        }
+        error = fds[i] < 0 ? -errno : listener_set_options(fds[i], options);
+        /* A ring waits for clients; of a socket that is not to wait, it would ask without end. */
+        if (error == 0 && (fcntl(fds[i], F_SETFL, 0) < 0 || listen(fds[i], LISTENER_BACKLOG) < 0)) {
+            error = -errno;
+        }
+    }
+    return error;
+}
+
+static int listener_open_passed(struct listener_tcp *listener_out,
+                                const struct listener_options *options, uint32_t share_count,
+                                char *error_out, size_t error_bytes)
+{
+    struct listener_tcp listener = {.share_count = share_count, .is_passed = true};
+    struct listener_addresses addresses = {.count = 0};
+    int error = 0;
+    for (uint32_t i = 0; i < options->passed_count && error == 0; i++) {
+        error = listener_passed_sort(&listener, &addresses, options->passed_fds[i], error_out,
+                                     error_bytes);
+    }
+    if (error == 0) {
+        error = listener_passed_check(&listener, &addresses, options, error_out, error_bytes);
+    }
+    for (uint32_t i = 0; i < listener.address_count && error == 0; i++) {
+        error = listener_passed_finish(&listener, listener.fds[i], options);
+        if (error < 0) {
+            snprintf(error_out, error_bytes, "%s: %s", listener.names[i], strerror(-error));
+        }
+    }
+    if (error < 0) {
+        listener_close_tcp(&listener);
+        return error;
+    }
+    *listener_out = listener;
+    return 0;
+}
+
+int listener_open_tcp(struct listener_tcp *listener_out, const struct listener_options *options,
+                      uint32_t share_count, char *error_out, size_t error_bytes)
+{
+    assert_always(share_count > 0);
+    assert_always(share_count <= LISTENER_SHARES_MAX);
+    return options->passed_count == 0
+               ? listener_open_new(listener_out, options, share_count, error_out, error_bytes)
+               : listener_open_passed(listener_out, options, share_count, error_out, error_bytes);
 }
 
 void listener_close_tcp(struct listener_tcp *listener)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -15,7 +16,8 @@
 #include "codec/base/check.h"
 
 #define LISTENER_UNIX_BACKLOG 65535 /* The kernel cuts it to net.core.somaxconn. */
-#define LISTENER_UNIX_DIRECTORY_BYTES_MAX (sizeof((struct sockaddr_un *)0)->sun_path + 2)
+#define LISTENER_UNIX_PATH_BYTES_MAX (sizeof((struct sockaddr_un *)0)->sun_path)
+#define LISTENER_UNIX_DIRECTORY_BYTES_MAX (LISTENER_UNIX_PATH_BYTES_MAX + 2)
 /* Another program may hold the lock of the directory: we wait 1 s at most. */
 #define LISTENER_UNIX_LOCK_TRIES 100
 #define LISTENER_UNIX_LOCK_WAIT_US 10000
@@ -102,31 +104,46 @@ int listener_unix_check(const char *path, char *error_out, size_t error_bytes)
     return error < 0 ? listener_unix_refuse(path, error, error_out, error_bytes) : 0;
 }
 
-int listener_unix_open(struct listener_unix *listener_out, const char *path, char *error_out,
-                       size_t error_bytes)
+static int listener_unix_too_long(const char *path, size_t bytes_max, char *error_out,
+                                  size_t error_bytes)
+{
+    snprintf(error_out, error_bytes, "Unix socket path '%s' is too long (at most %zu bytes)", path,
+             bytes_max);
+    return -ENAMETOOLONG;
+}
+
+/* Binds at name and listens; a name that is not the path becomes it then. */
+static int listener_unix_listen(struct listener_unix *listener, const char *name)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof address.sun_path) {
-        snprintf(error_out, error_bytes, "Unix socket path '%s' is too long (at most %zu bytes)",
-                 path, sizeof address.sun_path - 1);
-        return -ENAMETOOLONG;
+    struct stat status;
+    memcpy(address.sun_path, name, strlen(name) + 1);
+    int error = listener_unix_bind(listener->fd, &address);
+    if (error == 0 && lstat(name, &status) == 0) {
+        listener->device = status.st_dev;
+        listener->inode = status.st_ino;
     }
-    memcpy(address.sun_path, path, strlen(path) + 1);
+    if (error == 0 && listen(listener->fd, LISTENER_UNIX_BACKLOG) < 0) {
+        error = -errno;
+    }
+    if (error == 0 && strcmp(name, listener->path) != 0 && rename(name, listener->path) < 0) {
+        error = -errno;
+        (void)unlink(name);
+    }
+    return error;
+}
+
+/* name: of the socket until it listens; it fits. */
+static int listener_unix_make(struct listener_unix *listener_out, const char *path,
+                              const char *name, char *error_out, size_t error_bytes)
+{
     struct listener_unix listener = {.path = path};
     listener.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (listener.fd < 0) {
         return listener_unix_refuse(path, -errno, error_out, error_bytes);
     }
-    struct stat status;
     int lock = listener_unix_lock(path);
-    int error = listener_unix_bind(listener.fd, &address);
-    if (error == 0 && lstat(path, &status) == 0) {
-        listener.device = status.st_dev;
-        listener.inode = status.st_ino;
-    }
-    if (error == 0 && listen(listener.fd, LISTENER_UNIX_BACKLOG) < 0) {
-        error = -errno;
-    }
+    int error = listener_unix_listen(&listener, name);
     if (lock >= 0) {
         close(lock);
     }
@@ -135,6 +152,52 @@ int listener_unix_open(struct listener_unix *listener_out, const char *path, cha
         return listener_unix_refuse(path, error, error_out, error_bytes);
     }
     *listener_out = listener;
+    return 0;
+}
+
+int listener_unix_open(struct listener_unix *listener_out, const char *path, char *error_out,
+                       size_t error_bytes)
+{
+    if (strlen(path) >= LISTENER_UNIX_PATH_BYTES_MAX) {
+        return listener_unix_too_long(path, LISTENER_UNIX_PATH_BYTES_MAX - 1, error_out,
+                                      error_bytes);
+    }
+    return listener_unix_make(listener_out, path, path, error_out, error_bytes);
+}
+
+int listener_unix_take_over(struct listener_unix *listener_out, const char *path, char *error_out,
+                            size_t error_bytes)
+{
+    char name[LISTENER_UNIX_PATH_BYTES_MAX];
+    struct stat status;
+    if (lstat(path, &status) == 0 && !S_ISSOCK(status.st_mode)) {
+        return listener_unix_refuse(path, -EADDRINUSE, error_out, error_bytes);
+    }
+    int suffix_bytes = snprintf(name, sizeof name, ".%ld", (long)getpid());
+    if (strlen(path) + (size_t)suffix_bytes >= sizeof name) {
+        return listener_unix_too_long(path, sizeof name - 1 - (size_t)suffix_bytes, error_out,
+                                      error_bytes);
+    }
+    snprintf(name, sizeof name, "%s.%ld", path, (long)getpid());
+    return listener_unix_make(listener_out, path, name, error_out, error_bytes);
+}
+
+int listener_unix_take(struct listener_unix *listener_out, int fd,
+                       char name_out[LISTENER_UNIX_NAME_BYTES_MAX])
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    socklen_t bytes = sizeof address;
+    static_assert(sizeof address.sun_path < LISTENER_UNIX_NAME_BYTES_MAX, "a path fits");
+    if (getsockname(fd, (struct sockaddr *)&address, &bytes) < 0 ||
+        fcntl(fd, F_SETFL, 0) < 0 || /* A ring waits for clients. */
+        listen(fd, LISTENER_UNIX_BACKLOG) < 0) {
+        return -errno;
+    }
+    int name_bytes = (int)(bytes - offsetof(struct sockaddr_un, sun_path));
+    bool is_abstract = name_bytes > 0 && address.sun_path[0] == '\0';
+    snprintf(name_out, LISTENER_UNIX_NAME_BYTES_MAX, "%s%.*s", is_abstract ? "@" : "",
+             name_bytes - is_abstract, address.sun_path + is_abstract);
+    *listener_out = (struct listener_unix){.fd = fd, .path = name_out};
     return 0;
 }
 
@@ -175,8 +238,8 @@ void listener_unix_unlink(const struct listener_unix *listener)
 {
     struct stat status;
     assert_always(listener->fd >= 0);
-    if (lstat(listener->path, &status) == 0 && status.st_dev == listener->device &&
-        status.st_ino == listener->inode) {
+    if (listener->inode != 0 && lstat(listener->path, &status) == 0 &&
+        status.st_dev == listener->device && status.st_ino == listener->inode) {
         unlink(listener->path);
     }
 }

@@ -19,13 +19,24 @@ struct listener_unix {
     int fd; /* -1: none */
     const char *path;
     dev_t device;
-    ino_t inode;
+    ino_t inode; /* 0: the file is not ours */
 };
 
 /* A path that is left from a dead process is replaced; one that answers is -EADDRINUSE. The path
  * outlives the listener. */
 int listener_unix_open(struct listener_unix *listener_out, const char *path, char *error_out,
                        size_t error_bytes);
+
+/* The same beside a server that listens there: its clients stay, and new ones come here. */
+int listener_unix_take_over(struct listener_unix *listener_out, const char *path, char *error_out,
+                            size_t error_bytes);
+
+#define LISTENER_UNIX_NAME_BYTES_MAX 112
+
+/* Takes a socket that listens already. Whoever made it removes its file. name_out: its path, or "@"
+ * and its abstract name; it outlives the listener. */
+int listener_unix_take(struct listener_unix *listener_out, int fd,
+                       char name_out[LISTENER_UNIX_NAME_BYTES_MAX]);
 
 /* Removes this user's sockets of dead processes, whose names begin and end so. */
 void listener_unix_remove_dead(const char *directory, const char *prefix, const char *suffix);

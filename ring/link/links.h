@@ -146,7 +146,7 @@ struct links {
     uint64_t now_ns; /* CLOCK_MONOTONIC: of the turn */
     /* When sockets became writable, less when they became full: sums of now_ns, which wrap. */
     uint64_t flow_ns;
-    bool is_draining;
+    bool is_refusing; /* new connections: the server stops */
 
     struct link *links;
     struct link_backlog *backlogs;    /* by link */

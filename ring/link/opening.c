@@ -362,7 +362,7 @@ static enum handshake_status opening_negotiate(struct links *links, struct link 
                                                struct handshake_request *request)
 {
     const struct core_ops *ops = links->options.ops;
-    if (links->is_draining) {
+    if (links->is_refusing) {
         return HANDSHAKE_STOPPING;
     }
     if (!opening_take_place(links, link)) {
@@ -427,7 +427,7 @@ static bool opening_end_wait(struct links *links, struct link *link,
         .deflate = backlog->deflate,
     };
     opening_stop_waiting(links, link);
-    if (link->stage == LINK_HANDSHAKING && links->is_draining) {
+    if (link->stage == LINK_HANDSHAKING && links->is_refusing) {
         opening_refuse(links, link, HANDSHAKE_STOPPING);
     }
     return link->stage == LINK_HANDSHAKING;
@@ -455,7 +455,7 @@ static void opening_decide(struct links *links)
     for (uint32_t left = OPENING_STARTS_PER_TURN; left > 0 && !list_empty(&links->undecided);
          left--) {
         struct link *link = opening_first(links, &links->undecided);
-        bool is_wanted = link->stage == LINK_HANDSHAKING && !links->is_draining;
+        bool is_wanted = link->stage == LINK_HANDSHAKING && !links->is_refusing;
         enum core_grant grant = is_wanted ? opening_ask(links, link, NULL) : CORE_REFUSED;
         if (grant == CORE_LATER) {
             return;

@@ -359,12 +359,13 @@ static bool admin_start_daemon(struct admin *admin, const struct admin_socket *f
     daemon->is_unix = from->door == ADMIN_DOOR_UNIX;
     admin_connections_init(&daemon->connections, connections_max);
     daemon->library = MHD_start_daemon(
-        MHD_USE_AUTO_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, NULL, NULL, admin_on_request, daemon,
-        MHD_OPTION_EXTERNAL_LOGGER, admin_on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET, from->fd,
-        MHD_OPTION_URI_LOG_CALLBACK, admin_on_url, NULL, MHD_OPTION_NOTIFY_COMPLETED,
-        admin_on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION, admin_connections_notify,
-        &daemon->connections, MHD_OPTION_CONNECTION_LIMIT, (unsigned int)connections_max,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)ADMIN_TIMEOUT_SECONDS, MHD_OPTION_END);
+        MHD_USE_AUTO_INTERNAL_THREAD | MHD_USE_ITC | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+        admin_on_request, daemon, MHD_OPTION_EXTERNAL_LOGGER, admin_on_library_log, NULL,
+        MHD_OPTION_LISTEN_SOCKET, from->fd, MHD_OPTION_URI_LOG_CALLBACK, admin_on_url, NULL,
+        MHD_OPTION_NOTIFY_COMPLETED, admin_on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION,
+        admin_connections_notify, &daemon->connections, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned int)connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned int)ADMIN_TIMEOUT_SECONDS, MHD_OPTION_END);
     if (daemon->library == NULL) {
         close(from->fd);
         return false;
@@ -433,7 +434,13 @@ int admin_start(struct admin **admin_out, const struct admin_options *options, c
 void admin_stop(struct admin *admin)
 {
     for (uint32_t i = 0; i < admin->daemon_count; i++) {
-        MHD_stop_daemon(admin->daemons[i].library); /* Joins its thread and closes the socket. */
+        struct MHD_Daemon *library = admin->daemons[i].library;
+        /* Otherwise the library would end the socket for others, too: for the service manager that
+         * has passed it. */
+        MHD_socket fd = MHD_quiesce_daemon(library);
+        assert_always(fd != MHD_INVALID_SOCKET);
+        MHD_stop_daemon(library); /* Joins its thread. */
+        close(fd);
     }
     pthread_mutex_destroy(&admin->turn);
     free(admin);

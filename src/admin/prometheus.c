@@ -199,6 +199,23 @@ static void prometheus_write_logs(FILE *out, const struct metrics_log_memory *me
         atomic_load(memory->refused_count));
 }
 
+static void prometheus_write_log_times(FILE *out)
+{
+    static const char *const logs[] = {
+        [LOG_SINK_LOG] = "log", [LOG_SINK_ACCESS] = "access", [LOG_SINK_AUDIT] = "audit"};
+    static_assert(sizeof logs / sizeof logs[0] == LOG_SINK_COUNT, "each log has a name");
+    prometheus_write_head(out, "ringcast_log_write_seconds", "summary",
+                          "Time that writes of log lines took, to a file or standard error.");
+    for (enum log_sink sink = 0; sink < LOG_SINK_COUNT; sink++) {
+        struct log_writer_times times;
+        log_writer_read_times(sink, &times);
+        fprintf(out, "ringcast_log_write_seconds_sum{log=\"%s\"} %.17g\n", logs[sink],
+                (double)times.write_ns / (double)NS_PER_SECOND);
+        fprintf(out, "ringcast_log_write_seconds_count{log=\"%s\"} %" PRIu64 "\n", logs[sink],
+                times.write_count);
+    }
+}
+
 /* What the server shares with others: in a container with a limit, only with itself. */
 static void prometheus_write_system(FILE *out)
 {
@@ -353,6 +370,7 @@ char *prometheus_write(struct metrics *metrics, bool with_aliases, size_t *bytes
         "Log lines lost because there was no room for them, or because standard error or a file "
         "refused them.",
         (double)log_lost_count());
+    prometheus_write_log_times(out);
     prometheus_write_system(out);
     prometheus_write_process(out, metrics, &process);
     if (with_aliases) {

@@ -41,6 +41,7 @@ struct log_writer {
     _Atomic uint64_t *turns;
     int file;      /* The thread writes there; -1: none. */
     int next_file; /* takes its place before the next text; -1: none */
+    struct log_writer_times times;
     uint64_t head;
     uint64_t tail;
     char ring[LOG_WRITER_RING_BYTES];
@@ -181,8 +182,13 @@ static void log_writer_write_next(struct log_writer *writer)
     log_writer_copy_out(writer, writer->tail + sizeof head, text, head.text_bytes);
     int fd = head.fd == LOG_WRITER_FILE ? writer->file : head.fd;
     pthread_mutex_unlock(&writer->mutex);
+    uint64_t began_ns = clock_ns(CLOCK_MONOTONIC);
     log_writer_write_text(writer, fd, text, head.text_bytes);
+    uint64_t ended_ns = clock_ns(CLOCK_MONOTONIC);
+    assert_debug(ended_ns >= began_ns);
     pthread_mutex_lock(&writer->mutex);
+    writer->times.write_count++;
+    writer->times.write_ns += ended_ns - began_ns;
     writer->tail += sizeof head + head.text_bytes;
     if (writer->tail == writer->head) {
         pthread_cond_signal(&writer->emptied);
@@ -371,4 +377,12 @@ uint64_t log_writer_lost_count(enum log_sink sink)
 int log_writer_error(enum log_sink sink)
 {
     return atomic_load(&log_writer_of(sink)->error);
+}
+
+void log_writer_read_times(enum log_sink sink, struct log_writer_times *times_out)
+{
+    struct log_writer *writer = log_writer_of(sink);
+    pthread_mutex_lock(&writer->mutex);
+    *times_out = writer->times;
+    pthread_mutex_unlock(&writer->mutex);
 }

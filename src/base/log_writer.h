@@ -5,7 +5,8 @@
  * terminal; no other thread and no other sink waits for it (docs/decisions/0014, 0074).
  *
  * Owner    log.
- * Threads  put, has_room, lost_count, error: any; open, set_file, show, flush, close: one.
+ * Threads  put, has_room, lost_count, error, read_times: any; open, set_file, show, flush,
+ *          close: one.
  * Memory   One fixed ring for each sink.
  */
 #ifndef RINGCAST_SRC_LOG_WRITER_H
@@ -54,5 +55,12 @@ void log_writer_close(enum log_sink sink);
 /* Texts that found no room or could not be written, and the newest error of those: 0, or errno. */
 uint64_t log_writer_lost_count(enum log_sink sink);
 int log_writer_error(enum log_sink sink);
+
+/* What the thread has written, and how long it took. A write that still waits is not part of it. */
+struct log_writer_times {
+    uint64_t write_count;
+    uint64_t write_ns;
+};
+void log_writer_read_times(enum log_sink sink, struct log_writer_times *times_out);
 
 #endif

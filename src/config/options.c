@@ -93,6 +93,10 @@ static const struct option_spec options_specs[] = {
      "Write the process ID to this file once the server listens, and lock the file. A second "
      "server "
      "with the same file does not start."},
+    {SERVING, "reuse-port", NULL, NULL, NULL, "websocket.reuse_port", OPTION_FLAG, AT(reuse_port),
+     0, 0, NULL,
+     "Listen at ports that another ringcast of this user has, and take its Unix sockets and pid "
+     "file over, to replace it. See docs/upgrade.md."},
     {FEEDS | COMMON, "feed", "SPEC", "sim:symbols=25,types=quote+trade+bar+depth", NULL, "feeds",
      OPTION_LIST, AT(feeds), 0, OPTIONS_LIST_MAX, NULL,
      "Source of ticks: NAME or NAME:key=value,key=value. This option may be given up to 16 times."},

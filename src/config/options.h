@@ -103,6 +103,7 @@ struct options {
     uint32_t metrics_port;       /* OPTIONS_METRICS_PORT_OFF: none */
     const char *unix_path;       /* NULL: none */
     const char *pid_file_path;   /* NULL: none */
+    bool reuse_port;             /* beside a server that has the same ports */
     int cpus[OPTIONS_CORES_MAX]; /* One per core; -1: not pinned. */
     uint32_t core_count;
     int publisher; /* enum options_publisher */

@@ -31,6 +31,7 @@ struct publisher_options {
     uint32_t feed_count;
     uint64_t epoch;                         /* of this run of the server */
     const struct feed_admission *admission; /* NULL: any producer may publish anything */
+    bool reuse_port;                        /* Feeds may listen where another server does. */
     /* Called at the top of each poll, with the admission's context; NULL: nothing. */
     void (*on_poll)(void *context);
 };

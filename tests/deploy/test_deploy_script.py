@@ -1,30 +1,24 @@
 """scripts/deploy-websocket.sh -t docker, and diagnose.sh --container, with Podman.
 
-Podman has a storage of its own for them, so that the names of the script are free. The image is made of the
-program and its libraries as they are here; the Dockerfile is stood in for, so that a build takes seconds.
+Podman has a storage of its own for them, so that the names of the script are free. The image is the last stage of
+the Dockerfile, with the program that is built already, so that a build takes seconds.
 """
 import json
 import os
 import pathlib
-import re
 import shutil
 import socket
 import tempfile
 import unittest
 
-import debian
-from server import BIN_DIR, CHECKOUT, run
+import yaml
 
-BASE = """FROM scratch
-COPY root /
-COPY --chown=1000:1000 app /app
-USER 1000:1000
-WORKDIR /app
-ENTRYPOINT ["ringcast"]
-"""
+import debian
+from server import CHECKOUT, START_SECONDS, run, wait_until
+
 DOCKERFILE = """FROM localhost/base
 LABEL version={version}
-ENV PATH=/usr/bin {variables}
+ENV VERSION={version} {variables}
 """
 
 
@@ -47,17 +41,23 @@ class Podman(unittest.TestCase):
         cls.checkout = cls.folder / "checkout"
         for name in ("scripts", "container"):
             shutil.copytree(CHECKOUT / name, cls.checkout / name)
-        root = cls.checkout / "root"
-        for path in (root / "usr/bin", cls.checkout / "app/logs", cls.checkout / "app/config"):
-            path.mkdir(parents=True)
-        shutil.copy(BIN_DIR / "ringcast", root / "usr/bin")
-        libraries = re.findall(r"/\S+", debian.command("ldd", str(BIN_DIR / "ringcast")))
-        debian.command("cp", "-L", "--parents", *libraries, str(root))
         cls.env = {**os.environ, "CONTAINER_ENGINE": " ".join(cls.podman), "WEBSOCKET_PORT": free_port(),
                    "ADMIN_PORT": free_port(), "RUN_OPTIONS": "--ulimit nproc=1000:1000", "BUILDAH_LAYERS": "false"}
-        (cls.checkout / "Dockerfile.base").write_text(BASE)
-        debian.command(*cls.podman, "build", "--layers=false", "-t", "base", "-f", "Dockerfile.base", str(cls.checkout))
+        cls.build_base()
         cls.addClassCleanup(cls.remove_containers)
+
+    @classmethod
+    def build_base(cls):
+        """The last stage of the Dockerfile."""
+        stage = (CHECKOUT / "Dockerfile").read_text(encoding="utf8").partition("FROM scratch\n")[2]
+        copied = "COPY --from=build /root/image/ /\n"
+        if copied not in stage:
+            raise AssertionError(f"the Dockerfile has no line {copied}")
+        debian.command("container/make_root.sh", f"{cls.checkout}/root", cwd=CHECKOUT)
+        (cls.checkout / "Dockerfile.base").write_text("FROM scratch\n" + stage.replace(
+            copied, "COPY root /\nCOPY --chown=1000:1000 root/app /app\n"))
+        debian.command(*cls.podman, "build", "--format", "docker", "--layers=false", "-t", "base", "-f",
+                       f"{cls.checkout}/Dockerfile.base", str(cls.checkout))
 
     @classmethod
     def remove_containers(cls):
@@ -109,6 +109,8 @@ class Podman(unittest.TestCase):
 
         done = self.script("cleanup")
         self.assertEqual((done.returncode, self.containers()), (0, []), done.stderr)
+        self.assertEqual(debian.command(*self.podman, "images", "--noheading", "--format", "{{.Repository}}").split(),
+                         ["localhost/base"])
         self.assertEqual(self.script("health").returncode, 1)
         self.assertIn("websocket-server-logs", debian.command(*self.podman, "volume", "ls", "--quiet"))
 
@@ -149,6 +151,32 @@ class Podman(unittest.TestCase):
         done = self.deploy(3, "--config", str(config))
         self.assertEqual((done.returncode, self.version()), (0, "3"), done.stderr)
         self.assertIn("of 77;", done.stdout)
+
+    def test_a_container_like_the_pod_of_kubernetes_is_ready(self):
+        """S127: its files, user, limits and confinement. Podman stands in for a cluster."""
+        things = {it["kind"]: it for it in yaml.safe_load_all((CHECKOUT / "k8s/websocket-deployment.yaml").read_text())}
+        pod = things["Deployment"]["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        files = {"config": things["ConfigMap"]["data"], "tokens": things["Secret"]["stringData"], "tmp": {}}
+        options = [word for it in container["env"] for word in ("--env", f"{it['name']}={it['value']}")]
+        for mount in container["volumeMounts"]:
+            folder = self.folder / "volumes" / mount["name"]
+            folder.mkdir(parents=True)
+            for name, text in files[mount["name"]].items():
+                (folder / name).write_text(text)
+            options += ["--volume", f"{folder}:{mount['mountPath']}{':ro' if mount.get('readOnly') else ''}"]
+        limits, user = container["resources"]["limits"], pod["securityContext"]
+        debian.command(*self.podman, "run", "--detach", "--name", "pod", "--read-only", "--read-only-tmpfs=false",
+                       "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--security-opt",
+                       f"seccomp={self.checkout}/container/seccomp.json", "--ulimit", "nofile=20000:20000",
+                       "--ulimit", "nproc=1000:1000", "--user", f"{user['runAsUser']}:{user['runAsGroup']}",
+                       "--memory", limits["memory"].removesuffix("i"), "--cpus", limits["cpu"], *options, "base")
+        health = [*self.podman, "exec", "pod", "ringcast", "health", "--ready"]
+        self.assertTrue(wait_until(lambda: run(health, env=self.env).returncode == 0, START_SECONDS),
+                        debian.command(*self.podman, "logs", "pod"))
+        first = debian.command(*self.podman, "logs", "pod").splitlines()[0]
+        self.assertEqual(json.loads(first)["level"], "INFO")
+        self.assertIn("at most 2000 clients", debian.command(*self.podman, "logs", "pod"))
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ class Presets(ServerTestCase, BenchTestCase):
         self.stress("high", 100, 2000)
 
     def test_the_text_has_the_requests_and_the_grade(self):
-        """S160: the grade is a line of the report, with the reason."""
+        """S96, S160: the grade is a line of the report, with the reason."""
         done = bench("-c", 3, "-t", 2, "--requests", 7, *SHORT, self.server.url())
         self.assertEqual(done.returncode, VALID, done.stdout + done.stderr)
         self.assertRegex(done.stdout, r"\n  response( +[\d.]+(ns|us|ms|s)){8}\n")

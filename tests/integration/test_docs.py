@@ -183,8 +183,9 @@ class Words(unittest.TestCase):
         self.assertGreater(count, 40)
 
     def test_options_between_backticks_are_some_program_s(self):
-        helped = "".join(run([sys.executable, "-B", str(CHECKOUT / "examples" / name), "--help"]).stdout
-                         for name in ("producer.py", "qmt_bridge.py"))
+        helped = "".join(run([*words, "--help"], cwd=CHECKOUT).stdout for words in (
+            (sys.executable, "-B", "examples/producer.py"), (sys.executable, "-B", "examples/qmt_bridge.py"),
+            ("scripts/deploy-websocket.sh",), ("scripts/health-check.sh",), ("scripts/diagnose.sh",)))
         known = OPTIONS_OF_DOCKER.union(re.findall(r"--[a-z][a-z-]*", helped),
                                         *(options_of(words) for _, words in PROGRAMS))
         for name, text in PAGES.items():
@@ -205,7 +206,7 @@ class Words(unittest.TestCase):
 
     def test_programs_exist(self):
         for where, command in self.commands:
-            for path in re.findall(r"(?:^|[ /])((?:bench|scripts|examples)/[\w./]+\.(?:py|sh|js))\b", command):
+            for path in re.findall(r"(?:^|[ /])((?:bench|scripts|examples)/[\w./-]+\.(?:py|sh|js))\b", command):
                 self.assertTrue((CHECKOUT / path).exists(), f"{where}: {path}")
 
 

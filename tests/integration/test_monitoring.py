@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import threading
 import unittest
+import urllib.error
 import urllib.parse
 import urllib.request
 
@@ -143,11 +144,13 @@ class Prometheus:
         reap(self.process)
 
     def query(self, expression):
-        """The samples; None while it does not listen."""
+        """The samples; None while it starts."""
         query = urllib.parse.urlencode({"query": expression})
         try:
             return get_json(f"http://127.0.0.1:{self.port}/api/v1/query?{query}")["data"]["result"]
         except urllib.error.HTTPError as error:
+            if error.code == 503:
+                return None
             raise AssertionError(f"{expression}: {error.read().decode()}") from error
         except OSError:
             return None
@@ -227,6 +230,22 @@ class Dashboard(unittest.TestCase):
             page = server.admin("/metrics", port=server.metrics_port)[2]
         known = set(re.findall(r"^(\w+)", page, re.M))
         self.assertEqual(named - known, set())
+
+    def test_the_time_of_writes_to_the_logs_is_measured(self):
+        """S76: the latency of log writes."""
+        with tempfile.TemporaryDirectory(prefix="ringcast-") as folder, \
+                Server("--access-log", f"{folder}/access.log") as server:
+            def times():
+                return {(name, log): float(value) for name, log, value in re.findall(
+                    r'^ringcast_log_write_seconds_(sum|count){log="(\w+)"} (\S+)$', server.admin("/metrics")[2], re.M)}
+            # Each request is a line of the access log.
+            self.assertTrue(wait_until(lambda: times()["count", "access"] >= 3))
+            final = times()
+            lines = len(pathlib.Path(folder, "access.log").read_text().splitlines())
+            self.assertLessEqual(final["count", "access"], lines)
+            self.assertGreater(final["sum", "access"], 0)
+            self.assertGreater(final["count", "log"], 0)
+            self.assertEqual((final["count", "audit"], final["sum", "audit"]), (0, 0))
 
     @in_full
     def test_each_query_has_data_of_a_server_under_load(self):

@@ -5,14 +5,19 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import unittest
 
 import clients
 from server import BIN_DIR, CHECKOUT, Server, clean_environment, run, wait_until
+
+sys.path.insert(0, str(CHECKOUT / "scripts"))
+import doc_commands  # noqa: E402
 
 SCRIPTS = CHECKOUT / "scripts"
 MANIFEST = CHECKOUT / "k8s/websocket-deployment.yaml"
@@ -21,10 +26,15 @@ SECRET = "secret-0123456789abcdef"
 RECORDER = """#!/bin/bash
 line="$(basename "$0") $*"
 echo "$line" >>"$RECORD"
-case $line in *"-f -"*) cat >"$RECORD.input" ;; esac
+case $line in
+*"-f -"*) cat >"$RECORD.input" ;;
+*"image inspect"*) echo sha256:before ;;
+esac
 [[ ! $line =~ $FAILS ]]
 """
 NOTHING = "^$"
+NO_CLUSTER = """{apiVersion: v1, kind: Config, clusters: [{name: none, cluster: {server: 'http://127.0.0.1:9'}}],
+contexts: [{name: none, context: {cluster: none}}], current-context: none}"""
 
 
 def script(name, *arguments, env=None):
@@ -180,7 +190,8 @@ class Deploy(unittest.TestCase):
     def test_wrong_arguments_are_named(self):
         for arguments, said in (
                 ([], "-t is missing"), (["-t", "swarm", "deploy"], "-t swarm is not"), (["-t", "docker"], "what to do"),
-                (["-t", "docker", "deploy"], "-e is missing"), (["-t", "docker", "-e", "prod", "deploy"], "-e prod is not"),
+                (["-t", "docker", "deploy"], "-e is missing"), (["-t", "compose", "rollback"], "-e is missing"),
+                (["-t", "docker", "-e", "prod", "deploy"], "-e prod is not"),
                 (["-t"], "-t needs a value"), (["deploy", "health"], "two commands"), (["-x"], "unknown argument"),
                 (["-c", "/no/such", "deploy"], "/no/such does not exist"),
                 (["-t", "docker", "--timeout", "x", "health"], "--timeout is not a number"),
@@ -217,8 +228,8 @@ class Deploy(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(commands, [
             self.COMPOSE + "config --quiet",
-            "docker tag websocket-server:latest websocket-server:previous",
             "docker build -t websocket-server:latest .",
+            "docker tag sha256:before websocket-server:previous",
             self.COMPOSE + "up --detach --no-build --remove-orphans",
             self.COMPOSE + "exec -T websocket-server-1 ringcast health --ready",
             self.COMPOSE + "exec -T websocket-server-1 ringcast ctl stats"])
@@ -282,22 +293,35 @@ class Deploy(unittest.TestCase):
         self.assertIn("nothing was changed", done.stderr)
         self.assertFalse([line for line in commands if "apply" in line])
 
-    @unittest.skipUnless(shutil.which("kubectl"), "SKIPPED: kubectl is not installed")
-    def test_kubectl_knows_each_argument(self):
-        """A kubectl that reaches no cluster; it complains of that, and of nothing else."""
-        commands = []
+    def of_script(self):
         for command in ("deploy", "health", "rollback", "cleanup"):
             self.kubernetes("--no-build", command)
-            commands += [line for line in self.record.read_text().splitlines() if line.startswith("kubectl ")]
-        config = self.folder / "config"
-        config.write_text("{apiVersion: v1, kind: Config, clusters: [{name: none, cluster: {server: 'http://127.0.0.1:9'}}],"
-                          " contexts: [{name: none, context: {cluster: none}}], current-context: none}")
-        for line in sorted(set(commands)):
-            done = subprocess.run([shutil.which("kubectl"), *line.split()[1:]], input=MANIFEST.read_bytes(), check=False,
-                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60,
-                                  env={**os.environ, "KUBECONFIG": str(config)})
-            self.assertIn(b"127.0.0.1:9", done.stdout, line)
-            self.assertNotRegex(done.stdout, rb"unknown|unable to parse", line)
+            yield from (line.split() for line in self.record.read_text().splitlines() if line.startswith("kubectl "))
+
+    def of_page(self):
+        page = (CHECKOUT / "docs/kubernetes.md").read_text(encoding="utf8")
+        for block in doc_commands.blocks_of("docs/kubernetes.md", page):
+            for command in block.commands_and_output()[0]:
+                for part in command.replace("\\\n", " ").split(" | "):
+                    if part.strip().startswith("kubectl "):
+                        yield shlex.split(part)
+
+    @unittest.skipUnless(shutil.which("kubectl"), "SKIPPED: kubectl is not installed")
+    def test_kubectl_knows_each_argument(self):
+        """Of the script and of the page: a kubectl that reaches no cluster complains of that, and of nothing else."""
+        commands = {tuple(words) for words in (*self.of_script(), *self.of_page())}
+        self.assertGreater(len(commands), 20)
+        (self.folder / "config").write_text(NO_CLUSTER)
+        for name in ("k8s", "container"):
+            (self.folder / name).symlink_to(CHECKOUT / name)
+        (self.folder / "tokens.json").write_text("{}")
+        shutil.copy(MANIFEST, self.folder / "seccomp-daemonset.yaml")
+        for words in sorted(commands):
+            done = subprocess.run([shutil.which("kubectl"), *words[1:]], input=MANIFEST.read_bytes(), check=False,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, cwd=self.folder,
+                                  env={**os.environ, "KUBECONFIG": "config"})
+            self.assertTrue(done.returncode == 0 or b"127.0.0.1:9" in done.stdout, (words, done.stdout))
+            self.assertNotRegex(done.stdout, rb"unknown|unable to parse", words)
 
 
 class Style(unittest.TestCase):

@@ -11,7 +11,8 @@ import subprocess
 import tempfile
 import unittest
 
-from server import CHECKOUT, Server, reap, spawn, wait_until
+from clients import request
+from server import CHECKOUT, Server, in_full, reap, spawn, wait_until
 
 try:
     import asyncio
@@ -68,7 +69,7 @@ class Proxies(unittest.TestCase):
                 return client.response_headers, received
         return asyncio.run(messages())
 
-    def check(self, server, command, **options):
+    def start(self, command, **options):
         log = tempfile.TemporaryFile()
         self.addCleanup(log.close)
         proxy = spawn(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, **options)
@@ -79,6 +80,10 @@ class Proxies(unittest.TestCase):
                 return proxy.poll() is not None or any_socket.connect_ex(("127.0.0.1", self.port)) == 0
         self.assertTrue(wait_until(accepts, 40))
         self.assertIsNone(proxy.poll(), os.pread(log.fileno(), 1 << 16, 0).decode())
+        return proxy
+
+    def check(self, server, command, **options):
+        proxy = self.start(command, **options)
         headers, received = self.talk()
         self.assertEqual([it["type"] for it in received], ["WELCOME", "SUBSCRIBED", "quote", "quote", "quote"])
         self.assertIn("permessage-deflate", headers["Sec-WebSocket-Extensions"])
@@ -93,19 +98,75 @@ class Proxies(unittest.TestCase):
             self.skipTest(f"SKIPPED: {program} is not installed")
         return path
 
-    def test_nginx(self):
+    def nginx(self, server, further=()):
+        """The command. further: (old, new) of other changes."""
         nginx = self.needs("nginx")
+        self.write("nginx", "nginx.conf", {
+            "/run/nginx.pid": f"{self.folder}/nginx.pid", "/var/log/nginx": str(self.folder),
+            "127.0.0.1:8765": f"127.0.0.1:{server.port}", "listen 443": f"listen 127.0.0.1:{self.port}",
+            "/etc/ssl": str(self.folder), **dict(further)})
+        # Where Debian's nginx keeps bodies of requests is root's.
+        bodies = "".join(f"{it}_temp_path {self.folder}/{it};" for it in (
+            "client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        path = self.folder / "nginx.conf"
+        path.write_text(path.read_text().replace("http {", "http {" + bodies, 1))
+        return [nginx, "-p", self.folder, "-c", path, "-e", "stderr", "-g", "daemon off;"]
+
+    def test_nginx(self):
         with Server("--trusted-proxies", "127.0.0.1") as server:
-            self.write("nginx", "nginx.conf", {
-                "/run/nginx.pid": f"{self.folder}/nginx.pid", "/var/log/nginx": str(self.folder),
-                "127.0.0.1:8765": f"127.0.0.1:{server.port}", "listen 443": f"listen 127.0.0.1:{self.port}",
-                "/etc/ssl": str(self.folder)})
-            # Where Debian's nginx keeps bodies of requests is root's.
-            bodies = "".join(f"{it}_temp_path {self.folder}/{it};" for it in (
-                "client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-            path = self.folder / "nginx.conf"
-            path.write_text(path.read_text().replace("http {", "http {" + bodies, 1))
-            self.check(server, [nginx, "-p", self.folder, "-c", path, "-e", "stderr", "-g", "daemon off;"])
+            self.check(server, self.nginx(server))
+
+    @staticmethod
+    def answer(server):
+        """What it answers to a handshake, and the connection."""
+        client = socket.create_connection(("127.0.0.1", server.port))
+        client.sendall(request())
+        return client.recv(4096).decode("latin-1"), client
+
+    def drain_one(self, leaving, staying, command):
+        """No client notices that one of two servers drains."""
+        self.start(command)
+        for _ in range(4):  # The proxy knows both.
+            self.talk()
+        leaving.signal(signal.SIGTERM)
+        self.assertTrue(wait_until(lambda: self.answer(leaving)[0].startswith("HTTP/1.1 503 ")))
+        for _ in range(8):
+            _, received = self.talk()
+            self.assertEqual(received[0]["data"]["epoch"], staying.stats()["epoch"])
+        self.assertIsNone(leaving.process.poll(), "it drained all the while")
+
+    def two_servers(self):
+        servers = [Server("--trusted-proxies", "127.0.0.1", "--drain-timeout", "60").start() for _ in range(2)]
+        for server in servers:
+            self.addCleanup(server.kill)
+        answer, client = self.answer(servers[0])  # It stays, so that the drain lasts.
+        self.addCleanup(client.close)
+        self.assertTrue(answer.startswith("HTTP/1.1 101 "), answer)
+        return servers
+
+    @in_full
+    def test_nginx_gives_the_clients_of_a_server_that_drains_to_another(self):
+        """S115, S133: proxy_next_upstream."""
+        leaving, staying = self.two_servers()
+        lines = re.findall(r"^```nginx\n( +proxy_next_upstream .*\n)^```$", PAGE, re.M)
+        self.drain_one(leaving, staying, self.nginx(leaving, {
+            f"server 127.0.0.1:{leaving.port};":
+                f"server 127.0.0.1:{leaving.port}; server 127.0.0.1:{staying.port};",
+            "            proxy_pass": f"{lines[0]}            proxy_pass"}.items()))
+
+    @in_full
+    def test_haproxy_gives_the_clients_of_a_server_that_drains_to_another(self):
+        """S115, S133: retry-on 503."""
+        haproxy = self.needs("haproxy")
+        leaving, staying = self.two_servers()
+        backend = self.write("haproxy", "backend", {
+            "127.0.0.1:8765 check port 8080": f"127.0.0.1:{leaving.port}",  # without checks: retries alone
+            "127.0.0.1:8766 check port 8081": f"127.0.0.1:{staying.port}"}, which=2)
+        whole = self.write("haproxy", "haproxy.cfg", {
+            "maxconn 20000": "maxconn 100", "bind :443": f"bind 127.0.0.1:{self.port}",
+            "/etc/haproxy": str(self.folder)})
+        (self.folder / "haproxy.cfg").write_text(whole[:whole.index("\nbackend ringcast")] + "\n" + backend)
+        self.drain_one(leaving, staying, [haproxy, "-db", "-f", self.folder / "haproxy.cfg"])
 
     def test_nginx_of_the_compose_file(self):
         """S115, S126: container/nginx/nginx.conf, with other ports and paths."""

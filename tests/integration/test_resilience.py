@@ -56,8 +56,13 @@ class SlowLine:
     async def carry(self, reader, writer):
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65536):
-                self.loop.call_later(self.seconds, writer.write, data)
+                self.loop.call_later(self.seconds, self.deliver, writer, data)
         self.loop.call_later(self.seconds, writer.close)
+
+    @staticmethod
+    def deliver(writer, data):
+        if not writer.is_closing():
+            writer.write(data)
 
 
 class BadLines(BenchTestCase):

@@ -43,14 +43,8 @@ def files_of(image, folder):
 def another_context(folder, label):
     """What the image is built from, as another checkout has it: with other times, and a file more. Both stages
     have a label more, so that podman makes their layers again."""
-    shutil.copy(CHECKOUT / ".dockerignore", folder)
-    for name in re.findall(r"^!(.+)", (CHECKOUT / ".dockerignore").read_text("utf8"), re.M):
-        from_, to = CHECKOUT / name, pathlib.Path(folder, name)
-        to.parent.mkdir(parents=True, exist_ok=True)
-        if from_.is_dir():
-            shutil.copytree(from_, to, copy_function=shutil.copy)
-        else:
-            shutil.copy(from_, to)
+    unused = shutil.ignore_patterns(*re.findall(r"(?m)^[^#/*]+$", (CHECKOUT / ".dockerignore").read_text("utf8")))
+    shutil.copytree(CHECKOUT, folder, copy_function=shutil.copy, symlinks=True, ignore=unused, dirs_exist_ok=True)
     pathlib.Path(folder, "config/more.yaml").write_text("# not used\n", encoding="utf8")
     recipe = (CHECKOUT / "Dockerfile").read_text("utf8")
     for line in ("COPY . .\n", "COPY --from=build"):

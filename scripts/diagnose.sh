@@ -200,4 +200,4 @@ find_server
     fi
     log
 } 2>&1 | redact
-"${reach[@]}" "$program" health "${which[@]}" >/dev/null 2>&1
+"${reach[@]}" "$program" health "${which[@]}" >/dev/null 2>&1 || exit 1

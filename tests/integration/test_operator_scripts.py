@@ -179,6 +179,8 @@ class Diagnose(unittest.TestCase):
         self.assertEqual(self.parts(done), ["machine", "kernel", "program", "health", "statistics", "log"])
         self.assertIn("$ nice -n 1 ringcast ctl stats", done.stdout)
         self.assertIn("ask where the server runs", done.stdout)
+        done = self.diagnose("--exec", "/no/such/program")
+        self.assertEqual((done.returncode, done.stderr), (1, ""))
 
     def test_wrong_arguments_are_named(self):
         for arguments in (["--pid"], ["--pid", "x"], ["--log-lines", "x"], ["x"], ["--container", "no-such-container"]):

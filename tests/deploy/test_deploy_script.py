@@ -114,7 +114,7 @@ class Podman(unittest.TestCase):
         self.assertEqual((done.returncode, self.containers()), (0, []), done.stderr)
         self.assertEqual(debian.command(*self.podman, "images", "--noheading", "--format", "{{.Repository}}").split(),
                          ["localhost/base"])
-        self.assertEqual(self.script("health").returncode, 1)
+        self.assertEqual([self.script(it).returncode for it in ("cleanup", "health", "rollback")], [0, 1, 1])
         self.assertIn("websocket-server-logs", debian.command(*self.podman, "volume", "ls", "--quiet"))
 
     def check_diagnosis(self):
@@ -155,31 +155,33 @@ class Podman(unittest.TestCase):
         self.assertEqual((done.returncode, self.version()), (0, "3"), done.stderr)
         self.assertIn("of 77;", done.stdout)
 
+    def interrupt_deploy(self, number):
+        """While it waits until the new server is ready."""
+        with subprocess.Popen([self.checkout / "scripts/deploy-websocket.sh", "-t", "docker", "-e", "test", "deploy"],
+                              env=self.env, stderr=subprocess.PIPE, start_new_session=True, text=True) as script:
+            for line in script.stderr:
+                if "exec websocket-server ringcast health" in line:
+                    os.killpg(script.pid, number)
+                    break
+            script.wait(300)  # A program of Podman that goes on has the pipe.
+
     def test_what_is_interrupted_is_undone(self):
         """S129: by Ctrl-C, or by SIGKILL and the next deployment. A rollback is then still possible."""
         for version in (1, 2):
-            self.assertEqual(self.deploy(version, environment="test").returncode, 0)
+            self.assertEqual(self.deploy(version, "-i", f"server:{version}", environment="test").returncode, 0)
         self.write_version(3, "RINGCAST_HOST=203.0.113.7")
-        for number in (signal.SIGINT, signal.SIGKILL):
-            with subprocess.Popen([self.checkout / "scripts/deploy-websocket.sh", "-t", "docker", "-e", "test", "deploy"],
-                                  env=self.env, stderr=subprocess.PIPE, start_new_session=True, text=True) as script:
-                for line in script.stderr:
-                    if "exec websocket-server ringcast health" in line:
-                        os.killpg(script.pid, number)
-                        break
-                script.wait(300)  # A program of Podman that goes on has the pipe.
-        self.assertNotEqual(self.inspect("{{.Config.Labels.version}}"), "2")  # after SIGKILL
+        self.interrupt_deploy(signal.SIGINT)
+        self.assertEqual((self.version(), len(self.containers())), ("2", 2))
+        self.interrupt_deploy(signal.SIGKILL)
+        self.assertEqual(len(self.containers()), 3)
         done = self.script("rollback")
         self.assertEqual((done.returncode, self.version()), (0, "1"), done.stderr)
         self.assertEqual((self.script("rollback").returncode, self.version()), (0, "2"))
         self.assertEqual(len(self.containers()), 2)
-
-    def test_the_image_of_the_container_before_can_be_deployed(self):
-        """S129: it is not removed with that container."""
-        for version in (1, 2):
-            self.assertEqual(self.deploy(version, "-i", f"server:{version}", environment="test").returncode, 0)
+        # The image of the container before is not removed with it.
         done = self.script("-e", "test", "-i", "server:1", "--no-build", "deploy")
         self.assertEqual((done.returncode, self.version()), (0, "1"), done.stderr)
+        self.assertEqual(self.script("cleanup").returncode, 0)
 
     def test_a_container_like_the_pod_of_kubernetes_is_ready(self):
         """S127: its files, user, limits and confinement. Podman stands in for a cluster."""

@@ -83,6 +83,7 @@ full_packages=(
     podman           # containers: builds and runs them,
     buildah
     runc
+    containernetworking-plugins iptables iproute2 # gives containers a network of their own
     debootstrap      # makes the base image, and roots to install packages in
     docker-compose   # checks the compose file
     prometheus-alertmanager # sends alerts

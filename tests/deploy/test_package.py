@@ -24,7 +24,8 @@ APT::Install-Recommends "false";
 
 def build():
     """Returns the package, and that of its debug symbols."""
-    done = run([ZIG, "build", "deb"], BUILD_SECONDS, cwd=CHECKOUT)
+    with debian.locked("/var/tmp/ringcast-deb.lock"):  # test_walkthrough builds it, too.
+        done = run([ZIG, "build", "deb"], BUILD_SECONDS, cwd=CHECKOUT)
     if done.returncode != 0:
         raise AssertionError(done.stderr)
     (main,), (symbols,) = OUTPUT.glob("ringcast_*.deb"), OUTPUT.glob("ringcast-dbgsym_*.deb")

@@ -3,7 +3,6 @@
 A page is run in a network namespace of its own, where the ports of the docs are free, and in a folder like the
 checkout. `docker` is podman, with names of this checkout for the containers and images of the docs.
 """
-import contextlib
 import os
 import pathlib
 import shlex
@@ -63,9 +62,9 @@ class Host:
         self.namespace.stdout.readline()
 
     def close(self):
-        with contextlib.suppress(AssertionError):  # A page removes both itself.
-            debian.command(*PODMAN, "rm", "--force", "--volumes", "--time", "0", self.name)
-        with contextlib.suppress(AssertionError):
+        """A page that came to its end has removed both itself."""
+        debian.command(*PODMAN, "rm", "--force", "--ignore", "--volumes", "--time", "0", self.name)
+        if self.image in debian.command(*PODMAN, "images", "--format", "{{.Repository}}"):
             debian.command(*PODMAN, "image", "untag", self.image)
         self.namespace.communicate()
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Prints what whoever looks for a fault asks first, without secrets: program, health, statistics,
-# limits, kernel, cgroup, ports, the end of the log. It changes nothing. A part that is missing is
-# reported, and the others follow. Names and addresses of clients are in it.
+# Prints the facts with which the search for a fault begins, without secrets: program, health,
+# statistics, limits, kernel, cgroup, ports, the end of the log. It changes nothing. A part that is
+# missing is reported, and the others follow. Names and addresses of clients are in it.
 #
 #   scripts/diagnose.sh > report.txt            the only server of this host
 #   scripts/diagnose.sh --pid PID               one of several
@@ -95,8 +95,9 @@ machine() {
     try df -h /dev/shm /tmp
     part "kernel: what io_uring and many connections need"
     values /proc/sys/kernel/io_uring_disabled /proc/sys/kernel/io_uring_group \
-        /proc/sys/net/core/somaxconn /proc/sys/net/core/{r,w}mem_max /proc/sys/net/ipv4/tcp_{r,w}mem \
-        /proc/sys/net/ipv4/tcp_mem /proc/sys/fs/file-nr /proc/sys/kernel/{pid,threads}-max
+        /proc/sys/net/core/{somaxconn,netdev_max_backlog} /proc/sys/net/ipv4/tcp_max_syn_backlog \
+        /proc/sys/net/core/{r,w}mem_max /proc/sys/net/ipv4/tcp_{r,w}mem /proc/sys/net/ipv4/tcp_mem \
+        /proc/sys/fs/file-nr /proc/sys/kernel/{pid,threads}-max
 }
 
 server() {

@@ -14,7 +14,7 @@ import threading
 import unittest
 
 import clients
-from server import BIN_DIR, CHECKOUT, Server, clean_environment, run, wait_until
+from server import BIN_DIR, CHECKOUT, Server, clean_environment, in_full, run, wait_until
 
 sys.path.insert(0, str(CHECKOUT / "scripts"))
 import doc_commands  # noqa: E402
@@ -315,6 +315,7 @@ class Deploy(unittest.TestCase):
                         yield shlex.split(part)
 
     @unittest.skipUnless(shutil.which("kubectl"), "SKIPPED: kubectl is not installed")
+    @in_full
     def test_kubectl_knows_each_argument(self):
         """Of the script and of the page: a kubectl that reaches no cluster complains of that, and of nothing else."""
         commands = {tuple(words) for words in (*self.of_script(), *self.of_page())}

@@ -91,6 +91,11 @@ class Units(unittest.TestCase):
         page = (CHECKOUT / "docs/systemd.md").read_text(encoding="utf8")
         self.assertIn(f"The exposure level is {level} of 10", page)
 
+    def test_it_is_watched_as_the_page_says(self):
+        """S141"""
+        (seconds,) = self.values("WatchdogSec")
+        self.assertIn(f"With `WatchdogSec={seconds}`", (CHECKOUT / "docs/systemd.md").read_text(encoding="utf8"))
+
 
 class Notices(unittest.TestCase):
     """S75, S130: what `systemctl status` shows, and when units that wait for the server go on."""

@@ -142,11 +142,12 @@ class Life(unittest.TestCase):
         self.assertIn("rotate 30", (self.root / CONFFILES[0]).read_text())
         self.assertEqual((self.root / "etc/ringcast/tokens.json").stat().st_mode & 0o777, 0o640)
         self.assertTrue((self.root / "etc/systemd/system/websocket-server.service").is_symlink())
+        self.check_restart(config)
         self.install(self.symbols)
         self.inside("sh /var/lib/dpkg/info/ringcast.postinst configure 0.0.1-1")
 
         for kind in ("lib", "log"):
-            (self.root / f"var/{kind}/ringcast").mkdir()
+            (self.root / f"var/{kind}/ringcast").mkdir(exist_ok=True)
             (self.root / f"var/{kind}/ringcast/file").touch()
         remove, purge = block_of_page("apt purge").splitlines()
         self.inside(remove, APT_SECONDS)
@@ -156,6 +157,24 @@ class Life(unittest.TestCase):
         self.assertEqual(self.ours(), {"etc/ringcast"})
         self.assertEqual(os.listdir(self.root / "etc/ringcast"), ["tokens.json"])
         self.assertNotIn("ringcast", (self.root / "etc/passwd").read_text() + (self.root / "etc/group").read_text())
+
+    def check_restart(self, config):
+        """An upgrade restarts a service that runs, unless it would not start again: with a recorder as systemd."""
+        for name in ("run/systemd/system", "recorders", "var/lib/ringcast"):
+            (self.root / name).mkdir(parents=True)
+        for name in ("systemctl", "deb-systemd-invoke"):
+            path = self.root / "recorders" / name
+            path.write_text(f'#!/bin/sh\necho {name} "$@" >>/recorders/record\n')
+            path.chmod(0o755)
+        good, record = config.read_text(), self.root / "recorders/record"
+        for text, restarts in ((good, 1), ("websocket: {prot: 1}\n", 0), ("security: {tokens_file: /root/x}\n", 0)):
+            config.write_text(text)
+            record.write_text("")
+            self.inside("PATH=/recorders:$PATH sh /var/lib/dpkg/info/ringcast.postinst configure 0.0.1-1")
+            self.assertEqual(record.read_text().count("deb-systemd-invoke try-restart ringcast.service"), restarts, text)
+        config.write_text(good)
+        for name in ("run/systemd", "recorders"):
+            shutil.rmtree(self.root / name)
 
     def check_installed(self, version):
         self.assertEqual(self.inside("dpkg-query -W -f '${Version} ${db:Status-Status}' ringcast"), f"{version} installed")

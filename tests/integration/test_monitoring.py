@@ -64,7 +64,8 @@ class Alerts(unittest.TestCase):
         """S80: CPU, memory, connections and error rate; memory of the container's limit."""
         asked = {"HighCpu": ("cpu_usage_percent > 80", "5m", "warning"),
                  "HighMemory": ("ringcast_memory_used_bytes / ringcast_memory_limit_bytes > 0.8", "5m", "warning"),
-                 "ManyConnections": ("active_connections > 1800", "2m", "critical"),
+                 "ManyConnections": ("active_connections > 1800 or active_connections > 0.9 * ringcast_connections_max", "2m",
+                                    "critical"),
                  "HighErrorRate": ("error_rate > 0.05", "3m", "critical")}
         for name, expected in asked.items():
             rule = alert_rules()[name]

@@ -49,10 +49,23 @@ usage_error() {
 
 show() { printf '+%s\n' "$(printf ' %q' "$@")" >&2; }
 
-# Prints a command and runs it. A dry run only prints it.
+# Prints a command and runs it. A dry run only prints it. What goes on in the background, such as a
+# container of Podman, does not hold the lock.
 run() {
     show "$@"
-    [ $dry_run = yes ] || "$@"
+    [ $dry_run = yes ] || "$@" 9<&-
+}
+
+# One change at a time. The kernel frees the lock when the script ends.
+take_lock() {
+    exec 9<.
+    flock -n 9 || fail "another deploy, rollback or cleanup runs: nothing was changed"
+}
+
+# on_signal UNDO: a signal, such as that of Ctrl-C, undoes what was begun.
+on_signal() {
+    # shellcheck disable=SC2064 # now
+    trap "trap : INT TERM HUP; say 'a signal'; $1; exit 1" INT TERM HUP
 }
 
 # ---- What is there to work with ----
@@ -130,6 +143,7 @@ check_dependencies() {
         kubectl get --raw /readyz >/dev/null 2>&1 || usage_error "kubectl is not installed, or reaches no cluster"
     fi
     [ "$target" != docker ] || command -v curl >/dev/null || usage_error "curl is not installed"
+    command -v flock >/dev/null || usage_error "flock is not installed"
 }
 
 # ---- The image ----
@@ -144,7 +158,7 @@ build_image() {
 # check_in_image OPTION...: the program of the image reads the configuration.
 check_in_image() {
     run "${engine[@]}" run --rm --network none "$@" --env "ENVIRONMENT=$environment" "$image" --check-config >&2 ||
-        fail "the configuration is not good: nothing was changed"
+        fail "the image or the configuration is not good: nothing was changed"
 }
 
 # until_ready COMMAND...: repeats it until it succeeds.
@@ -165,7 +179,7 @@ set_run_options() {
     local seccomp=$PWD/container/seccomp.json
     read -ra run_options <<<"${RUN_OPTIONS:-}"
     run_options=(--read-only --cap-drop ALL --security-opt no-new-privileges --security-opt "seccomp=$seccomp"
-        --ulimit nofile=20000:20000 --memory 4g --cpus 2
+        --ulimit nofile=65536:65536 --memory 4g --cpus 2
         --volume "$name-logs:/app/logs" --env RINGCAST_DUMP_DIR=/app/logs --env RINGCAST_ADMIN_HOST=0.0.0.0
         "${run_options[@]}")
     [ -z "$config" ] ||
@@ -177,34 +191,51 @@ docker_stop() { run "${engine[@]}" stop -t 30 "$1" >/dev/null; }
 # A container, and its image if no other one uses it.
 docker_remove() {
     local used
+    container "$1" || return 0
     used=$("${engine[@]}" container inspect --format '{{.Image}}' "$1")
     run "${engine[@]}" rm --force --volumes "$1" >/dev/null
     run "${engine[@]}" rmi "$used" >/dev/null 2>&1 || true
+}
+
+# Until the new server is ready, the one that it replaces has the name $name-replaced.
+docker_undo() {
+    container $name-replaced || return 0
+    docker_remove $name
+    run "${engine[@]}" rename $name-replaced $name
+    run "${engine[@]}" start $name >/dev/null
+    say "the server before runs again"
+}
+
+docker_set_aside() {
+    container $name || return 0
+    run "${engine[@]}" rename $name $name-replaced
+    docker_stop $name-replaced
+}
+
+docker_start() {
+    run "${engine[@]}" run --detach --name $name --restart unless-stopped --stop-timeout 30 \
+        --publish "$port:8765" --publish "127.0.0.1:$admin_port:8080" "${run_options[@]}" \
+        --env "ENVIRONMENT=$environment" "$image" >/dev/null && docker_ready
 }
 
 docker_deploy() {
     set_run_options
     build_image
     check_in_image "${run_options[@]}"
-    if container $name; then
-        ! container $name-previous || docker_remove $name-previous
-        docker_stop $name
-        run "${engine[@]}" rename $name $name-previous
+    docker_undo # of a deploy that was killed
+    on_signal docker_undo
+    docker_set_aside
+    docker_start || {
+        "${engine[@]}" logs --tail 20 $name >&2 || true
+        docker_remove $name
+        docker_undo
+        fail "the new server did not become ready"
+    }
+    trap - INT TERM HUP
+    if container $name-replaced; then
+        docker_remove $name-previous
+        run "${engine[@]}" rename $name-replaced $name-previous
     fi
-    if run "${engine[@]}" run --detach --name $name --restart unless-stopped --stop-timeout 30 \
-        --publish "$port:8765" --publish "127.0.0.1:$admin_port:8080" "${run_options[@]}" \
-        --env "ENVIRONMENT=$environment" "$image" >/dev/null &&
-        docker_ready; then
-        return 0
-    fi
-    "${engine[@]}" logs --tail 20 $name >&2 || true
-    ! container $name || docker_remove $name
-    if container $name-previous; then
-        run "${engine[@]}" rename $name-previous $name
-        run "${engine[@]}" start $name >/dev/null
-        fail "the new server did not become ready; the one before runs again"
-    fi
-    fail "the server did not become ready"
 }
 
 docker_health() { run "${engine[@]}" exec $name ringcast health --ready; }
@@ -225,22 +256,21 @@ can_connect() {
 }
 
 docker_rollback() {
+    docker_undo
     container $name-previous || fail "there is no server before this one"
-    if container $name; then
-        docker_stop $name
-        run "${engine[@]}" rename $name $name-rollback
-    fi
+    on_signal docker_undo
+    docker_set_aside
+    trap - INT TERM HUP
     run "${engine[@]}" rename $name-previous $name
-    ! container $name-rollback || run "${engine[@]}" rename $name-rollback $name-previous
+    ! container $name-replaced || run "${engine[@]}" rename $name-replaced $name-previous
     run "${engine[@]}" start $name >/dev/null
     docker_ready || fail "the server before did not become ready"
 }
 
 docker_cleanup() {
     local it
-    for it in $name $name-previous; do
-        container "$it" || continue
-        docker_stop "$it"
+    for it in $name $name-replaced $name-previous; do
+        ! container "$it" || docker_stop "$it"
         docker_remove "$it"
     done
     say "the volume $name-logs stays"
@@ -251,19 +281,26 @@ docker_cleanup() {
 previous=$name:previous
 service=websocket-server-1
 
+image_id() { "${engine[@]}" image inspect --format '{{.Id}}' "$image" 2>/dev/null || true; }
+
 compose_deploy() {
-    local before
+    local before undo=:
     export ENVIRONMENT=$environment
     run "${compose[@]}" config --quiet || fail "the compose file is not good: nothing was changed"
-    before=$("${engine[@]}" image inspect --format '{{.Id}}' "$image" 2>/dev/null) || before=''
+    before=$(image_id)
     build_image
-    [ -z "$before" ] || run "${engine[@]}" tag "$before" $previous
+    if [ -n "$before" ] && [ "$before" != "$(image_id)" ]; then
+        run "${engine[@]}" tag "$before" $previous
+        undo=compose_rollback
+    fi
+    on_signal $undo
     if run "${compose[@]}" up --detach --no-build --remove-orphans && compose_ready; then
+        trap - INT TERM HUP
         return 0
     fi
     "${compose[@]}" logs --tail 20 $service >&2 || true
-    compose_rollback
-    fail "the new server did not become ready; the image before runs again"
+    $undo
+    fail "the new server did not become ready"
 }
 
 compose_health() { run "${compose[@]}" exec -T $service ringcast health --ready; }
@@ -279,6 +316,7 @@ compose_rollback() {
     run "${engine[@]}" rmi $name:rollback >/dev/null
     run "${compose[@]}" up --detach --no-build
     compose_ready || fail "the image before did not become ready"
+    say "the image before runs again"
 }
 
 compose_cleanup() {
@@ -297,18 +335,14 @@ of_manifest() {
     awk -v key="  $1: |" '$0 == key {on = 1; next} on && /^(    |$)/ {print substr($0, 5); next} {on = 0}' "$manifest"
 }
 
-kubernetes_check() {
-    local folder
+kubernetes_check() (
     folder=$(mktemp -d)
+    trap 'rm -r "$folder"' EXIT
     of_manifest ringcast.yaml | sed 's|/app/secrets/|/app/config/|' >"$folder/ringcast.yaml"
     of_manifest tokens.json >"$folder/tokens.json"
-    chmod -R a+rX "$folder"
-    (check_in_image --volume "$folder:/app/config:ro" --env RINGCAST_CONFIG=/app/config/ringcast.yaml) || {
-        rm -r "$folder"
-        exit 1
-    }
-    rm -r "$folder"
-}
+    # As root, because nobody else may read this folder.
+    check_in_image --user 0 --volume "$folder:/app/config:ro" --env RINGCAST_CONFIG=/app/config/ringcast.yaml
+)
 
 # The manifest with the image and the profile of this deployment.
 render() {
@@ -324,11 +358,19 @@ kubernetes_deploy() {
     # Tokens that were set in the cluster stay.
     ! kubectl -n $namespace get secret websocket-tokens >/dev/null 2>&1 || keep=(-l 'ringcast/keep!=yes')
     run kubectl apply "${keep[@]}" -f - < <(render)
-    kubernetes_ready && return 0
+    on_signal kubernetes_undo
+    if kubernetes_ready; then
+        trap - INT TERM HUP
+        return 0
+    fi
     kubectl -n $namespace get pods >&2 || true
-    run kubectl -n $namespace rollout undo deployment/$name || fail "the server did not become ready"
-    kubernetes_ready || true
-    fail "the new pods did not become ready; those before run again"
+    kubernetes_undo
+    fail "the new pods did not become ready"
+}
+
+kubernetes_undo() {
+    run kubectl -n $namespace rollout undo deployment/$name || fail "there are no pods before these"
+    ! kubernetes_ready || say "the pods before run again"
 }
 
 kubernetes_ready() { run kubectl -n $namespace rollout status deployment/$name --timeout="${timeout}s"; }
@@ -353,6 +395,7 @@ check_arguments
 cd "$(dirname "$0")/.."
 manifest=${config:-k8s/websocket-deployment.yaml}
 check_dependencies
+[ "$command" = health ] || [ $dry_run = yes ] || take_lock
 case $command in
 deploy | rollback)
     "${target}_$command"

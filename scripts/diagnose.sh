@@ -42,9 +42,9 @@ done
 # Values of tokens, secrets and passwords, wherever they are.
 redact() {
     sed -E -e 's/(eyJ[A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*/***/g' \
-        -e 's/(--[a-z-]*(token|secret|password) +)[^ ]+/\1***/g' \
+        -e 's/^(([A-Z_]*(TOKEN|SECRET|PASSWORD))=).*/\1***/' \
         -e 's/((token|secret|password|authorization)"?[=:] *"?)(Bearer +)?[^] ",&}]+/\1***/Ig' \
-        -e 's/(Bearer +)[^ "]+/\1***/Ig' -e 's#://[^/@ ]+@#://***@#g'
+        -e 's/(Bearer +)[^ "]+/\1***/Ig' -e 's#://[^/ ]+@#://***@#g'
 }
 
 part() { printf '\n== %s\n' "$*"; }
@@ -61,6 +61,21 @@ values() {
     for file in "$@"; do
         [ ! -r "$file" ] || printf '%s: %s\n' "$file" "$(tr '\0\n' '  ' <"$file" 2>&1)"
     done
+}
+
+# The command line of the process. A secret may have any characters.
+command_line() {
+    tr '\0\n' '\n ' <"/proc/$pid/cmdline" | sed -E -e '/^--[a-z-]*(token|secret|password)$/{n;s/.*/***/}' \
+        -e 's/^(--[a-z-]*(token|secret|password)=).*/\1***/' | tr '\n' ' '
+    echo
+}
+
+# check FILE MINIMUM: a setting of the kernel, against that of packaging/60-ringcast.conf.
+check() {
+    local value note=''
+    value=$(cat "/proc/sys/$1" 2>/dev/null) || return 0
+    [ "$value" -ge "$2" ] || note=" (less than $2 of 60-ringcast.conf)"
+    echo "/proc/sys/$1: $value$note"
 }
 
 ask() { try "${reach[@]}" "$program" "$@" "${which[@]}"; }
@@ -95,9 +110,11 @@ machine() {
     try df -h /dev/shm /tmp
     part "kernel: what io_uring and many connections need"
     values /proc/sys/kernel/io_uring_disabled /proc/sys/kernel/io_uring_group \
-        /proc/sys/net/core/{somaxconn,netdev_max_backlog} /proc/sys/net/ipv4/tcp_max_syn_backlog \
-        /proc/sys/net/core/{r,w}mem_max /proc/sys/net/ipv4/tcp_{r,w}mem /proc/sys/net/ipv4/tcp_mem \
-        /proc/sys/fs/file-nr /proc/sys/kernel/{pid,threads}-max
+        /proc/sys/net/core/{r,w}mem_max /proc/sys/net/ipv4/tcp_{r,w}mem \
+        /proc/sys/net/ipv4/tcp_mem /proc/sys/fs/file-nr /proc/sys/kernel/{pid,threads}-max
+    check net/core/somaxconn 65535
+    check net/ipv4/tcp_max_syn_backlog 65535
+    check net/core/netdev_max_backlog 5000
 }
 
 server() {
@@ -116,8 +133,9 @@ server() {
 
 process() {
     part "process $pid"
-    values "/proc/$pid/cmdline" "/proc/$pid/oom_score"
-    tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -E '^(RINGCAST_|WEBSOCKET_|MAX_|LOG_LEVEL|ENVIRONMENT)'
+    command_line
+    values "/proc/$pid/oom_score"
+    tr '\0\n' '\n ' <"/proc/$pid/environ" 2>/dev/null | grep -E '^(RINGCAST_|WEBSOCKET_|MAX_|LOG_LEVEL|ENVIRONMENT)'
     grep -E '^(Max (open files|locked memory|processes|file size|address space))' "/proc/$pid/limits"
     grep -E '^(State|Vm(RSS|Size|Lck)|RssShmem|Threads|Cpus_allowed_list|Seccomp|NoNewPrivs|CapEff|Uid):?' "/proc/$pid/status"
     try ps -L -o tid,comm,stat,psr,pcpu,wchan -p "$pid"
@@ -182,4 +200,4 @@ find_server
     fi
     log
 } 2>&1 | redact
-"${reach[@]}" "$program" health "${which[@]}" >/dev/null 2>&1
+"${reach[@]}" "$program" health "${which[@]}" >/dev/null 2>&1 || exit 1

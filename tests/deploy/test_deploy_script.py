@@ -7,7 +7,9 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import socket
+import subprocess
 import tempfile
 import unittest
 
@@ -20,6 +22,7 @@ DOCKERFILE = """FROM localhost/base
 LABEL version={version}
 ENV VERSION={version} {variables}
 """
+LIMITS = "--ulimit nproc=1000:1000 --ulimit nofile=20000:20000"
 
 
 def free_port():
@@ -42,7 +45,7 @@ class Podman(unittest.TestCase):
         for name in ("scripts", "container"):
             shutil.copytree(CHECKOUT / name, cls.checkout / name)
         cls.env = {**os.environ, "CONTAINER_ENGINE": " ".join(cls.podman), "WEBSOCKET_PORT": free_port(),
-                   "ADMIN_PORT": free_port(), "RUN_OPTIONS": "--ulimit nproc=1000:1000", "BUILDAH_LAYERS": "false"}
+                   "ADMIN_PORT": free_port(), "RUN_OPTIONS": LIMITS, "BUILDAH_LAYERS": "false"}
         cls.build_base()
         cls.addClassCleanup(cls.remove_containers)
 
@@ -73,9 +76,9 @@ class Podman(unittest.TestCase):
         return run([str(self.checkout / "scripts/deploy-websocket.sh"), "-t", "docker", *arguments], seconds=300,
                    env=self.env)
 
-    def deploy(self, version, *arguments, variables=""):
+    def deploy(self, version, *arguments, variables="", environment="production"):
         self.write_version(version, variables)
-        return self.script("-e", "production", *arguments, "deploy")
+        return self.script("-e", environment, *arguments, "deploy")
 
     def inspect(self, template, name="websocket-server"):
         return debian.command(*self.podman, "container", "inspect", "--format", template, name).strip()
@@ -129,7 +132,7 @@ class Podman(unittest.TestCase):
         # An address of no interface: only the start finds out.
         done = self.deploy(2, "--timeout", "3", variables="RINGCAST_HOST=203.0.113.7")
         self.assertEqual(done.returncode, 1, done.stderr)
-        self.assertIn("the one before runs again", done.stderr)
+        self.assertIn("the server before runs again", done.stderr)
         self.assertIn("203.0.113.7", done.stdout + done.stderr)  # the end of its log
         self.assertEqual((self.version(), len(self.containers())), ("1", 1))
 
@@ -151,6 +154,32 @@ class Podman(unittest.TestCase):
         done = self.deploy(3, "--config", str(config))
         self.assertEqual((done.returncode, self.version()), (0, "3"), done.stderr)
         self.assertIn("of 77;", done.stdout)
+
+    def test_what_is_interrupted_is_undone(self):
+        """S129: by Ctrl-C, or by SIGKILL and the next deployment. A rollback is then still possible."""
+        for version in (1, 2):
+            self.assertEqual(self.deploy(version, environment="test").returncode, 0)
+        self.write_version(3, "RINGCAST_HOST=203.0.113.7")
+        for number in (signal.SIGINT, signal.SIGKILL):
+            with subprocess.Popen([self.checkout / "scripts/deploy-websocket.sh", "-t", "docker", "-e", "test", "deploy"],
+                                  env=self.env, stderr=subprocess.PIPE, start_new_session=True, text=True) as script:
+                for line in script.stderr:
+                    if "exec websocket-server ringcast health" in line:
+                        os.killpg(script.pid, number)
+                        break
+                script.wait(300)  # A program of Podman that goes on has the pipe.
+        self.assertNotEqual(self.inspect("{{.Config.Labels.version}}"), "2")  # after SIGKILL
+        done = self.script("rollback")
+        self.assertEqual((done.returncode, self.version()), (0, "1"), done.stderr)
+        self.assertEqual((self.script("rollback").returncode, self.version()), (0, "2"))
+        self.assertEqual(len(self.containers()), 2)
+
+    def test_the_image_of_the_container_before_can_be_deployed(self):
+        """S129: it is not removed with that container."""
+        for version in (1, 2):
+            self.assertEqual(self.deploy(version, "-i", f"server:{version}", environment="test").returncode, 0)
+        done = self.script("-e", "test", "-i", "server:1", "--no-build", "deploy")
+        self.assertEqual((done.returncode, self.version()), (0, "1"), done.stderr)
 
     def test_a_container_like_the_pod_of_kubernetes_is_ready(self):
         """S127: its files, user, limits and confinement. Podman stands in for a cluster."""

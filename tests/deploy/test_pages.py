@@ -30,6 +30,7 @@ for word; do
     case $word in
     websocket-server:*) word={image}:${{word#*:}} ;;
     websocket-server) word={container} ;;
+    nofile=*) word=nofile=20000:20000 ;;  # This machine permits no more.
     .) [ "$command" != build ] || word={checkout} ;;
     esac
     words+=("$word")

@@ -64,6 +64,7 @@ class Presets(ServerTestCase, BenchTestCase):
         self.assertRegex(done.stdout, r"\n  requests    7 of 7 answered \(100\.00 %\) in [\d.]+(us|ms|s), [\d ]+/s\n")
         self.assertRegex(done.stdout, r"\n  grade       (S: no grade is better|(A\+|A|B|C): .+ needs .+)\n  VALID")
 
+    @in_full
     def test_requests_are_divided_among_the_connections(self):
         """10 connections on 3 threads send 23 requests, and 4 connections send fewer requests than there are."""
         for connections, requests in ((10, 23), (4, 3)):
@@ -91,6 +92,7 @@ class Presets(ServerTestCase, BenchTestCase):
 
 
 class Refused(BenchTestCase):
+    @in_full
     def test_requests_that_the_server_refuses_make_the_run_invalid(self):
         """S160: a run in which requests were refused has no grade."""
         with Server("--feed", "sim:symbols=5,rate=500", "--messages-per-second", "1") as server:

@@ -146,6 +146,11 @@ class Settings(unittest.TestCase):
                 self.assertTrue(pathlib.Path("/proc/sys", name.replace(".", "/")).exists(), name)
         limits = (CHECKOUT / "packaging/ringcast.limits").read_text(encoding="utf8")
         self.assertIn("\n@ringcast - nofile 65536\n", limits)
+        for name, words in (("packaging/systemd/ringcast.service", "LimitNOFILE=65536"),
+                            ("docker-compose.websocket.yml", "nofile: 65536"),
+                            ("scripts/deploy-websocket.sh", "nofile=65536:65536"),
+                            ("docs/containers.md", "nofile=65536:65536")):
+            self.assertIn(words, (CHECKOUT / name).read_text(encoding="utf8"), name)
 
 
 @in_full

@@ -125,7 +125,7 @@ class Files(unittest.TestCase):
         shipped = pathlib.Path(CHECKOUT, "packaging", "ringcast.logrotate").read_text()
         for word in ("daily", "rotate 30", "compress", "delaycompress"):
             self.assertRegex(shipped, rf"(?m)^ *{word}$")
-        signalled = re.search(r"postrotate\n *(systemctl kill .*--signal=(\w+) .*)\n *endscript", shipped)
+        signalled = re.search(r"(?s)postrotate\n *(if systemctl .*--signal=(\w+) .*fi)\n *endscript", shipped)
         self.assertEqual(signalled[2], "USR1")
         logrotate = shutil.which("logrotate", path="/usr/sbin:/usr/bin")
         if logrotate is None:

@@ -1,5 +1,6 @@
 """scripts/health-check.sh and diagnose.sh beside a server; deploy-websocket.sh with recorders in place of
 docker, compose and kubectl. tests/deploy/test_deploy_script.py runs it with Podman."""
+import fcntl
 import http.server
 import json
 import os
@@ -14,7 +15,7 @@ import threading
 import unittest
 
 import clients
-from server import BIN_DIR, CHECKOUT, Server, clean_environment, run, wait_until
+from server import BIN_DIR, CHECKOUT, Server, clean_environment, in_full, run, wait_until
 
 sys.path.insert(0, str(CHECKOUT / "scripts"))
 import doc_commands  # noqa: E402
@@ -28,7 +29,7 @@ line="$(basename "$0") $*"
 echo "$line" >>"$RECORD"
 case $line in
 *"-f -"*) cat >"$RECORD.input" ;;
-*"image inspect"*) echo sha256:before ;;
+*"image inspect"*) grep -q " build " "$RECORD" && echo sha256:after || echo sha256:before ;;
 esac
 [[ ! $line =~ $FAILS ]]
 """
@@ -107,15 +108,16 @@ class Diagnose(unittest.TestCase):
     PARTS = ["machine", "kernel", "program", "health", "statistics", "process", "cgroup", "ports", "log"]
 
     def diagnose(self, *arguments, path=f"{BIN_DIR.resolve()}:{os.environ['PATH']}"):
-        return script("diagnose.sh", *arguments, env=clean_environment({"PATH": path}))
+        # Podman of an ordinary user would leave a process and folders behind.
+        return script("diagnose.sh", *arguments, env=clean_environment({"PATH": path, "CONTAINER_ENGINE": "false"}))
 
     def parts(self, done):
         return [it.split()[0].rstrip(":") for it in re.findall(r"^== (.*)", done.stdout, re.M)]
 
     def test_it_prints_every_part_and_no_secret(self):
         """S137, S119; S106: the settings of the kernel."""
-        env = {"RINGCAST_AUTH_TOKEN": SECRET + "1"}
-        with Server("--enable-auth", "--admin-token", SECRET + "2", "--allow-query-token", env=env) as server:
+        env = {"RINGCAST_AUTH_TOKEN": f"{SECRET},{SECRET}}}{SECRET}"}
+        with Server("--enable-auth", "--admin-token", f"{SECRET}&{SECRET}=2", "--allow-query-token", env=env) as server:
             run(["curl", "-s", f"{server.http()}?token={SECRET}3"])
             done = self.diagnose("--pid", server.pid)
             port = server.port
@@ -128,6 +130,20 @@ class Diagnose(unittest.TestCase):
             self.assertIn(expected, done.stdout)
         self.assertNotIn(SECRET, done.stdout + done.stderr)
 
+    def test_settings_of_the_kernel_are_compared_with_those_of_the_package(self):
+        """S106: with the same values as the file of sysctl."""
+        done = self.diagnose("--pid", 1 << 22)
+        settings = re.findall(r"(?m)^(net\S+) = (\d+)$", (CHECKOUT / "packaging/60-ringcast.conf").read_text("utf8"))
+        self.assertEqual(len(settings), 3)
+        for name, least in settings:
+            path = pathlib.Path("/proc/sys", name.replace(".", "/"))
+            if not path.exists():  # in a container
+                continue
+            note = "" if int(path.read_text()) >= int(least) else f" (less than {least} of 60-ringcast.conf)"
+            self.assertIn(f"{path}: {path.read_text().strip()}{note}\n", done.stdout)
+        script_has = dict(re.findall(r"check (net/\S+) (\d+)", (SCRIPTS / "diagnose.sh").read_text("utf8")))
+        self.assertEqual(script_has, {name.replace(".", "/"): least for name, least in settings})
+
     def test_the_end_of_the_log_is_in_it_without_tokens(self):
         """S137, S119: a line that something else has written."""
         with tempfile.TemporaryDirectory(prefix="ringcast-") as folder:
@@ -137,7 +153,8 @@ class Diagnose(unittest.TestCase):
             self.addCleanup(server.kill)
             self.assertTrue(wait_until(lambda: log.exists() and "listening on" in log.read_text(), 40))
             with open(log, "a", encoding="utf8") as file:
-                file.write(f'GET /?token={SECRET}&x=1 "password": "{SECRET}" Authorization: Bearer {SECRET}\n')
+                file.write(f'GET /?token={SECRET}&x=1 "password": "{SECRET}" Authorization: Bearer {SECRET}\n'
+                           f'nats://desk:{SECRET}@{SECRET}@host\n')
             done = self.diagnose("--pid", server.pid, "--log-lines", 20)
         self.assertIn('GET /?token=***&x=1 "password": "***" Authorization: ***', done.stdout)
         self.assertNotIn(SECRET, done.stdout)
@@ -164,6 +181,8 @@ class Diagnose(unittest.TestCase):
         self.assertEqual(self.parts(done), ["machine", "kernel", "program", "health", "statistics", "log"])
         self.assertIn("$ nice -n 1 ringcast ctl stats", done.stdout)
         self.assertIn("ask where the server runs", done.stdout)
+        done = self.diagnose("--exec", "/no/such/program")
+        self.assertEqual((done.returncode, done.stderr), (1, ""))
 
     def test_wrong_arguments_are_named(self):
         for arguments in (["--pid"], ["--pid", "x"], ["--log-lines", "x"], ["x"], ["--container", "no-such-container"]):
@@ -244,7 +263,7 @@ class Deploy(unittest.TestCase):
             self.COMPOSE + "exec -T websocket-server-1 ringcast ctl stats"])
 
     def test_compose_returns_to_the_image_before(self):
-        done, commands = self.deploy("-t", "compose", "-e", "production", "deploy", "--no-build", fails=" up .*orphans")
+        done, commands = self.deploy("-t", "compose", "-e", "production", "deploy", fails=" up .*orphans")
         self.assertEqual(done.returncode, 1)
         self.assertIn("the image before runs again", done.stderr)
         self.assertEqual(commands[-6:], [
@@ -254,6 +273,23 @@ class Deploy(unittest.TestCase):
             "docker rmi websocket-server:rollback",
             self.COMPOSE + "up --detach --no-build",
             self.COMPOSE + "exec -T websocket-server-1 ringcast health --ready"])
+
+    def test_compose_keeps_the_image_before_when_the_image_is_the_same(self):
+        """S129: a second deployment of an image does not make it the one before itself."""
+        done, commands = self.deploy("-t", "compose", "-e", "production", "deploy", "--no-build", fails=" up ")
+        self.assertEqual(done.returncode, 1)
+        self.assertFalse([line for line in commands if " tag " in line])
+
+    def test_one_change_at_a_time(self):
+        """S129: a second deployment ends; a check of the health does not wait."""
+        folder = os.open(CHECKOUT, os.O_RDONLY)
+        self.addCleanup(os.close, folder)
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        for command in ("deploy", "rollback", "cleanup"):
+            done, commands = self.deploy("-t", "compose", "-e", "test", command)
+            self.assertEqual((done.returncode, commands), (1, []), done.stderr)
+            self.assertIn("another deploy, rollback or cleanup runs", done.stderr)
+        self.assertEqual(self.deploy("-t", "compose", "health")[0].returncode, 0)
 
     def test_a_bad_compose_file_changes_nothing(self):
         done, commands = self.deploy("-t", "compose", "-e", "production", "deploy", fails="config --quiet")
@@ -316,6 +352,7 @@ class Deploy(unittest.TestCase):
                         yield shlex.split(part)
 
     @unittest.skipUnless(shutil.which("kubectl"), "SKIPPED: kubectl is not installed")
+    @in_full
     def test_kubectl_knows_each_argument(self):
         """Of the script and of the page: a kubectl that reaches no cluster complains of that, and of nothing else."""
         commands = {tuple(words) for words in (*self.of_script(), *self.of_page())}

@@ -19,6 +19,7 @@ STARTS = {
     "src/admin/admin.c": r"snprintf\(error_out, error_bytes,\s*",
     "ring/io/engine_uring.c": r"words = ",
     "ring/io/listener.c": r"advice = |snprintf\(error_out, error_bytes,\s*",
+    "ring/io/listener_address.c": r"(?=\"it (?:has|is) )|snprintf\(error_out, error_bytes,\s*",
     "ring/io/listener_unix.c": r"advice = |snprintf\(error_out, error_bytes,\s*",
     **{f"src/tls/tls_{name}.c": r'tls_error_write\([^;"]*(?:"tls-[a-z-]*"[^;"]*)?(?!"%s")'
        for name in ("certificate", "clients", "context", "files", "ocsp", "tickets", "warnings")},

@@ -115,7 +115,7 @@ class Diagnose(unittest.TestCase):
         return [it.split()[0].rstrip(":") for it in re.findall(r"^== (.*)", done.stdout, re.M)]
 
     def test_it_prints_every_part_and_no_secret(self):
-        """S137, S119; S106: the settings of the kernel."""
+        """S137, S119"""
         env = {"RINGCAST_AUTH_TOKEN": f"{SECRET},{SECRET}}}{SECRET}"}
         with Server("--enable-auth", "--admin-token", f"{SECRET}&{SECRET}=2", "--allow-query-token", env=env) as server:
             run(["curl", "-s", f"{server.http()}?token={SECRET}3"])
@@ -125,8 +125,7 @@ class Diagnose(unittest.TestCase):
         self.assertEqual(self.parts(done), self.PARTS)
         for expected in ("healthy: ok", "ready: ready", "clients    0 of 1000", "io_uring_disabled", "Max open files",
                          "security.enable_auth", "RINGCAST_AUTH_TOKEN=***", "--admin-token ***", f":{port} ",
-                         "/sys/fs/cgroup/", "/core/somaxconn: ", "/core/netdev_max_backlog: ",
-                         "/ipv4/tcp_max_syn_backlog: "):
+                         "/sys/fs/cgroup/"):
             self.assertIn(expected, done.stdout)
         self.assertNotIn(SECRET, done.stdout + done.stderr)
 

@@ -192,7 +192,8 @@ static int restore_place(struct restore_file *file)
     assert_always(!file->is_kept);
     restore_name(file, RESTORE_STAGED, staged);
     restore_name(file, RESTORE_KEPT, kept);
-    if (rename(file->path, kept) == 0) {
+    /* A second name leaves its place never empty; some file systems have none. */
+    if (link(file->path, kept) == 0 || (errno != ENOENT && rename(file->path, kept) == 0)) {
         file->is_kept = true;
     } else if (errno != ENOENT) {
         return restore_fail("%s: %s", file->path, strerror(errno));
@@ -215,12 +216,13 @@ static void restore_undo(struct restore *restore)
         if (file->is_staged) {
             (void)unlink(name);
         }
-        if (file->is_placed) {
-            (void)unlink(file->path);
-        }
         restore_name(file, RESTORE_KEPT, name);
         if (file->is_kept && rename(name, file->path) < 0) {
             restore_fail("%s has the file of before: %s", name, strerror(errno));
+        } else if (file->is_kept) {
+            (void)unlink(name); /* A name of the file that is in its place. */
+        } else if (file->is_placed) {
+            (void)unlink(file->path);
         }
     }
 }

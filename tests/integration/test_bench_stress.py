@@ -1,6 +1,7 @@
 """ringcast-bench's stress tests: the presets low, medium and high, their reports and grades, and what is not graded."""
 import json
 import re
+import resource
 import unittest
 
 from server import Server, ServerTestCase, program, run, in_full
@@ -89,6 +90,14 @@ class Presets(ServerTestCase, BenchTestCase):
             done = bench("--report", path, *SHORT, self.server.url())
             self.assertEqual((done.returncode, done.stdout), (1, ""))
             self.assertIn(f"{path}: no report can be written there: {words}", done.stderr)
+
+    def test_a_report_that_cannot_be_written_leaves_no_file(self):
+        folder = self.folder()
+        done = run([program("ringcast-bench"), "--report", folder, "-c", "2", *SHORT, self.server.url()],
+                   preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (256, 256)))
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("cannot be written: File too large", done.stderr)
+        self.assertEqual(list(folder.iterdir()), [])
 
 
 class Refused(BenchTestCase):

@@ -346,8 +346,9 @@ class Refused(unittest.TestCase):
     @unittest.skipUnless(os.geteuid() == 0, "root can be another user")
     def test_another_user_does_not_get_the_port(self):
         with Server(*FEED) as first:
-            self.assertIn("Address already in use",
-                          self.second(first, "--reuse-port", prefix=as_ordinary_user()))
+            log = self.second(first, "--reuse-port", prefix=as_ordinary_user())
+            self.assertIn("Address already in use", log)
+            self.assertIn("--reuse-port shares ports with a ringcast of the same user only", log)
 
     def test_a_file_that_is_no_socket_is_not_taken_over(self):
         with tempfile.TemporaryDirectory() as folder, Server(*FEED) as first:

@@ -135,6 +135,18 @@ class Notices(unittest.TestCase):
             self.assertIsNotNone(notices.wait_for("STOPPING"))
             self.assertEqual(server.wait(), 0)
 
+    def test_a_reload_while_it_stops_is_no_return(self):
+        with NoticeSocket() as notices, Server(*FEED, "--drain-timeout", "60", env=notices.env()) as server:
+            with RawClient(server.port) as client:
+                client.subscribe(["*"], ["quote"])
+                server.signal(signal.SIGTERM)
+                self.assertIsNotNone(notices.wait_for("STOPPING"))
+                server.signal(signal.SIGHUP)
+                self.assertIsNotNone(server.wait_for_line("reloaded in"))
+            self.assertEqual(server.wait(), 0)
+            kinds = [name for message in notices.drain() for name in message if name in ("READY", "RELOADING")]
+            self.assertEqual(kinds, ["READY"])
+
     def test_a_start_that_fails_is_never_ready(self):
         with NoticeSocket() as notices, listener() as taken:
             server = Server("--port", taken.getsockname()[1], env=notices.env()).start(wait=False)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Prints what whoever looks for a fault asks first, without secrets: program, health, statistics,
-# limits, kernel, cgroup, ports, the end of the log. It changes nothing. A part that is missing is
-# reported, and the others follow. Names and addresses of clients are in it.
+# Prints the facts with which the search for a fault begins, without secrets: program, health,
+# statistics, limits, kernel, cgroup, ports, the end of the log. It changes nothing. A part that is
+# missing is reported, and the others follow. Names and addresses of clients are in it.
 #
 #   scripts/diagnose.sh > report.txt            the only server of this host
 #   scripts/diagnose.sh --pid PID               one of several

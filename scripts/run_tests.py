@@ -61,6 +61,7 @@ SIZES = {
     "long": (*QUICK, "wss", "deploy", "aarch64", "tsan", "asan", "autobahn", "autobahn_tls", "qemu", "coverage",
              "soak"),
 }
+DEPLOY_TOOLS = ("podman", "runc", "debootstrap")
 EMULATOR = "qemu-aarch64"
 AARCH64 = ROOT / ".toolchain/aarch64"  # its libraries
 IS_AARCH64 = platform.machine() == "aarch64"
@@ -208,6 +209,8 @@ def what_is_missing(label):
         return f"there is no {EMULATOR}; scripts/setup.sh long installs it"
     if label == "deploy" and os.geteuid() != 0:
         return "containers and packages need root: sudo python3 scripts/run_tests.py deploy zig-out/bin"
+    if label == "deploy" and (tools := [tool for tool in DEPLOY_TOOLS if not shutil.which(tool)]):
+        return f"there is no {' and no '.join(tools)}; scripts/setup.sh full installs them"
     return None
 
 

@@ -509,6 +509,7 @@ int main(int argc, char **argv)
     char text[OPTIONS_ERROR_BYTES_MAX];
     cpu_set_t cpus;
     standard_fds_open("ringcast");
+    signal(SIGXFSZ, SIG_IGN); /* A file that has reached its limit (ulimit -f) is an error. */
     if (argc > 1 && argv[1][0] != '-') {
         return main_command(argc - 1, argv + 1);
     }
@@ -517,7 +518,6 @@ int main(int argc, char **argv)
     if (getpid() == 1) { /* of a container: without a handler the kernel drops the signals */
         signals_catch_early(NULL);
     }
-    signal(SIGXFSZ, SIG_IGN); /* A file that has reached its limit (ulimit -f) is an error. */
     if (sched_getaffinity(0, sizeof cpus, &cpus) < 0) {
         CPU_ZERO(&cpus);
         CPU_SET(0, &cpus);

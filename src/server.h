@@ -164,9 +164,4 @@ int server_fail(int error, const char *what, const char *remedy);
  */
 int server_refuse(struct server *server, int error, const char *text);
 
-/* The service manager learns that a reload has begun; that it has ended with 0, or an error. In
- * server_notify.c. */
-void server_notify_reload(struct server *server);
-void server_notify_reloaded(struct server *server, int error);
-
 #endif

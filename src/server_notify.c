@@ -29,9 +29,9 @@ static void server_notify_complain(struct server *server, int error, uint64_t no
         strerror(-error));
 }
 
-static void server_notify_send(struct server *server, const char *lines)
+static void server_notify_send(struct server *server, const char *lines, bool waits)
 {
-    server_notify_complain(server, notify_send(&server->notices.notify, lines),
+    server_notify_complain(server, notify_send(&server->notices.notify, lines, waits),
                            clock_ns(CLOCK_MONOTONIC));
 }
 
@@ -46,7 +46,7 @@ static void server_notify_state(struct server *server, const char *end)
              atomic_load(&server->conn_count), ticks, end);
     server->notices.status_ns = now_ns;
     server->notices.ticks = ticks;
-    server_notify_send(server, lines);
+    server_notify_send(server, lines, true);
 }
 
 void server_notify_ready(struct server *server)
@@ -63,7 +63,7 @@ void server_notify_reload(struct server *server)
     }
     snprintf(lines, sizeof lines, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=reloading",
              clock_ns(CLOCK_MONOTONIC) / 1000);
-    server_notify_send(server, lines);
+    server_notify_send(server, lines, true);
 }
 
 void server_notify_reloaded(struct server *server, int error)
@@ -83,7 +83,7 @@ void server_notify_stopping(struct server *server, uint64_t drain_ns, uint32_t c
     snprintf(lines, sizeof lines,
              "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64 "\nSTATUS=stopping: %u clients are closed",
              most_us, conn_count);
-    server_notify_send(server, lines);
+    server_notify_send(server, lines, true);
 }
 
 static void server_notify_status(struct server *server, uint64_t now_ns)
@@ -92,13 +92,12 @@ static void server_notify_status(struct server *server, uint64_t now_ns)
     struct server_notices *notices = &server->notices;
     assert_always(now_ns > notices->status_ns);
     uint64_t ticks = counter_get(&server->counters->publisher.ticks);
-    assert_always(now_ns > notices->status_ns);
     double seconds = (double)(now_ns - notices->status_ns) / (double)NS_PER_SECOND;
     snprintf(lines, sizeof lines, "STATUS=%u clients, %.0f ticks/s",
              atomic_load(&server->conn_count), (double)(ticks - notices->ticks) / seconds);
     notices->status_ns = now_ns;
     notices->ticks = ticks;
-    server_notify_send(server, lines);
+    server_notify_send(server, lines, false);
 }
 
 void server_notify_tick(struct server *server, uint64_t now_ns)

@@ -103,9 +103,12 @@ static int sockets_open_tcp(struct listener_tcp *listener_out, const struct opti
         bool is_port = is_taken || error == -EACCES;
         size_t used = strlen(text);
         snprintf(text + used, sizeof text - used, "%s",
-                 is_taken ? "; a second ringcast needs its own --port and --admin-port, or "
-                            "--reuse-port to replace the first one"
-                          : "");
+                 !is_taken ? ""
+                 : options->reuse_port
+                     ? "; --reuse-port shares ports with a ringcast of the same "
+                       "user only"
+                     : "; a second ringcast needs its own --port and --admin-port, "
+                       "or --reuse-port to replace the first one");
         sockets_log(options, LOG_LEVEL_ERROR, is_port ? door->port_option : door->host_option,
                     text);
     } else if (listener_out->skipped[0] != '\0') {

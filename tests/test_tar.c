@@ -95,6 +95,17 @@ static void a_long_name_is_cut_at_a_slash(void **state)
     assert_string_equal(entry.name, name);
 }
 
+static void the_longest_name_is_read_whole(void **state)
+{
+    (void)state;
+    char name[TAR_NAME_BYTES_MAX] = {0};
+    memset(name, 'x', sizeof name - 1);
+    name[155] = '/';
+    assert_int_equal(add(name, "text"), 0);
+    assert_int_equal(next(), 1);
+    assert_string_equal(entry.name, name);
+}
+
 static void a_name_without_a_slash_in_time_is_refused(void **state)
 {
     (void)state;
@@ -102,6 +113,19 @@ static void a_name_without_a_slash_in_time_is_refused(void **state)
     memset(name, 'x', 101);
     assert_int_equal(add(name, "text"), -ENAMETOOLONG);
     assert_int_equal(tar.size, 0);
+}
+
+/* Of a directory service, or of a container's range. Their last 21 bits are those of others. */
+static void owners_with_large_numbers_are_kept(void **state)
+{
+    (void)state;
+    const struct tar_entry added = {
+        .name = "etc/a", .uid = 2097152, .gid = UINT32_MAX, .modified_s = -1};
+    assert_int_equal(tar_add(&tar, &added), 0);
+    assert_int_equal(next(), 1);
+    assert_int_equal(entry.uid, 2097152);
+    assert_int_equal(entry.gid, UINT32_MAX);
+    assert_int_equal(entry.modified_s, 0);
 }
 
 static void names_that_leave_the_folder_are_refused(void **state)
@@ -117,6 +141,21 @@ static void names_that_leave_the_folder_are_refused(void **state)
         at = 0;
         assert_int_equal(next(), -EINVAL);
         assert_non_null(strstr(fault, "leaves its folder"));
+    }
+}
+
+static void names_with_control_characters_are_refused(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"a\033[2J", "a\nb", "a\177"};
+    assert_int_equal(add("xxxxx", "text"), 0);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        assert_int_equal(add(names[i], "text"), -EINVAL);
+        memcpy(tar.bytes, names[i], strlen(names[i]));
+        sum_again();
+        at = 0;
+        assert_int_equal(next(), -EINVAL);
+        assert_non_null(strstr(fault, "control character"));
     }
 }
 
@@ -184,8 +223,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(what_is_added_is_read_again),
         TEST(a_long_name_is_cut_at_a_slash),
+        TEST(the_longest_name_is_read_whole),
         TEST(a_name_without_a_slash_in_time_is_refused),
+        TEST(owners_with_large_numbers_are_kept),
         TEST(names_that_leave_the_folder_are_refused),
+        TEST(names_with_control_characters_are_refused),
         TEST(links_and_devices_are_refused),
         TEST(each_changed_byte_of_a_header_is_found),
         TEST(each_shorter_archive_is_refused),

@@ -19,8 +19,8 @@
 
 #define LISTENER_BACKLOG 65535 /* The kernel cuts it to net.core.somaxconn. */
 #define LISTENER_PORT_TRIES 16 /* to find a port that is free at all addresses */
+#define LISTENER_DEFER_S 1     /* for the first bytes of a client, before it is accepted without */
 /* Another program may hold the lock: we wait 1 s at most. */
-#define LISTENER_DEFER_S 1 /* for the first bytes of a client, before it is accepted without */
 #define LISTENER_LOCK_TRIES 1000
 #define LISTENER_LOCK_WAIT_US 1000
 

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -74,21 +75,20 @@ static int restore_read(struct restore *restore)
 static int restore_take_arguments(struct restore *restore, const struct tar_entry *entry)
 {
     int count = 0;
-    char *rest;
     free(restore->lines);
     restore->lines = strndup((const char *)entry->bytes, entry->size);
     if (restore->lines == NULL) {
         return restore_fail("no memory");
     }
     restore->arguments[count++] = (char *)(uintptr_t) "ringcast";
-    restore->directory = strtok_r(restore->lines, "\n", &rest);
-    for (char *line = strtok_r(NULL, "\n", &rest); line != NULL;
-         line = strtok_r(NULL, "\n", &rest)) {
+    char *rest = restore->lines;
+    restore->directory = strsep(&rest, "\n");
+    while (rest != NULL && *rest != '\0') { /* A line may be empty, as an option may. */
         if (count > ARCHIVE_ARGUMENTS_MAX) {
             return restore_fail("%s: it has more than %d options", restore->archive,
                                 ARCHIVE_ARGUMENTS_MAX);
         }
-        restore->arguments[count++] = line;
+        restore->arguments[count++] = strsep(&rest, "\n");
     }
     restore->arguments[count++] = (char *)(uintptr_t) "--check-config";
     restore->arguments[count] = NULL;
@@ -192,7 +192,8 @@ static int restore_place(struct restore_file *file)
     assert_always(!file->is_kept);
     restore_name(file, RESTORE_STAGED, staged);
     restore_name(file, RESTORE_KEPT, kept);
-    if (rename(file->path, kept) == 0) {
+    /* A second name leaves its place never empty; some file systems have none. */
+    if (link(file->path, kept) == 0 || (errno != ENOENT && rename(file->path, kept) == 0)) {
         file->is_kept = true;
     } else if (errno != ENOENT) {
         return restore_fail("%s: %s", file->path, strerror(errno));
@@ -215,12 +216,13 @@ static void restore_undo(struct restore *restore)
         if (file->is_staged) {
             (void)unlink(name);
         }
-        if (file->is_placed) {
-            (void)unlink(file->path);
-        }
         restore_name(file, RESTORE_KEPT, name);
         if (file->is_kept && rename(name, file->path) < 0) {
             restore_fail("%s has the file of before: %s", name, strerror(errno));
+        } else if (file->is_kept) {
+            (void)unlink(name); /* A name of the file that is in its place. */
+        } else if (file->is_placed) {
+            (void)unlink(file->path);
         }
     }
 }
@@ -257,11 +259,31 @@ static int restore_check(struct restore *restore)
     return status == 0 ? 0 : restore_fail("the configuration of the archive is not good");
 }
 
+/* Whether a restore that was killed has left a file of the suffix. */
+static bool restore_is_left(const struct restore_file *file, const char *suffix)
+{
+    char name[PATH_MAX];
+    struct stat status;
+    restore_name(file, suffix, name);
+    bool is_left = lstat(name, &status) == 0;
+    if (is_left) {
+        restore_fail("%s exists, perhaps from a restore that was interrupted: %s", name,
+                     strcmp(suffix, RESTORE_KEPT) == 0
+                         ? "it is the file of before; move it back, or remove it"
+                         : "remove it");
+    }
+    return is_left;
+}
+
 static int restore_find_obstacle(const struct restore *restore)
 {
     struct stat status;
     for (uint32_t i = 0; i < restore->count; i++) {
         const char *path = restore->files[i].path;
+        if (restore_is_left(&restore->files[i], RESTORE_KEPT) ||
+            restore_is_left(&restore->files[i], RESTORE_STAGED)) {
+            return RESTORE_FAILED;
+        }
         bool exists = lstat(path, &status) == 0;
         if (exists && !restore->replaces) {
             return restore_fail("%s exists; --force replaces files", path);
@@ -275,6 +297,13 @@ static int restore_find_obstacle(const struct restore *restore)
 
 static int restore_write(struct restore *restore)
 {
+    sigset_t signals;
+    sigset_t before;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGHUP);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    sigprocmask(SIG_BLOCK, &signals, &before); /* They end the check, or wait for the end here. */
     int result = restore_find_obstacle(restore);
     for (uint32_t i = 0; result == 0 && i < restore->count; i++) {
         result = restore_stage(&restore->files[i]);
@@ -285,12 +314,14 @@ static int restore_write(struct restore *restore)
     if (result == 0 && restore->folder[0] == '\0') {
         result = restore_check(restore);
     }
-    if (result != 0) {
+    if (result == 0) {
+        restore_forget_kept(restore);
+    } else {
         restore_undo(restore);
-        return restore_fail("nothing is restored");
+        restore_fail("nothing is restored");
     }
-    restore_forget_kept(restore);
-    return 0;
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return result;
 }
 
 /* ---- The command ---- */

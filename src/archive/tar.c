@@ -11,6 +11,7 @@
 #define TAR_BLOCK_BYTES 512u
 #define TAR_END_BLOCKS 2
 #define TAR_PERMISSIONS 07777u
+#define TAR_BINARY 0x80u
 
 struct tar_header {
     char name[100];
@@ -66,6 +67,15 @@ static int tar_grow(struct tar *tar, size_t more)
     return 0;
 }
 
+/* A terminal may obey the others. */
+static bool tar_is_printable(const char *name)
+{
+    while ((uint8_t)*name >= ' ' && *name != 0x7f) {
+        name++;
+    }
+    return *name == '\0';
+}
+
 /* A long name is cut at a slash, which neither part has. */
 static bool tar_put_name(struct tar_header *header, const char *name)
 {
@@ -85,9 +95,19 @@ static bool tar_put_name(struct tar_header *header, const char *name)
     return true;
 }
 
-/* In octal digits; the last byte stays 0. */
+/* In octal digits, of which the last byte stays 0. What has too many of them, such as an owner
+ * above 2097151, is binary after a first byte of 0x80, as GNU's and the BSDs' tar write and read
+ * it. */
 static void tar_put_number(char *field, size_t field_bytes, uint64_t value)
 {
+    if (value >> (3 * (field_bytes - 1)) != 0) {
+        for (size_t i = field_bytes - 1; i > 0; i--) {
+            field[i] = (char)(value & UINT8_MAX);
+            value >>= 8;
+        }
+        field[0] = (char)TAR_BINARY;
+        return;
+    }
     for (size_t i = field_bytes - 1; i > 0; i--) {
         field[i - 1] = (char)('0' + (value & 7));
         value >>= 3;
@@ -100,6 +120,9 @@ int tar_add(struct tar *tar, const struct tar_entry *entry)
     size_t at = tar->size;
     assert_always(entry->name[0] != '\0');
     assert_always(entry->name[0] != '/');
+    if (!tar_is_printable(entry->name)) {
+        return -EINVAL;
+    }
     if (!tar_put_name(&header, entry->name)) {
         return -ENAMETOOLONG;
     }
@@ -111,7 +134,8 @@ int tar_add(struct tar *tar, const struct tar_entry *entry)
     tar_put_number(header.uid, sizeof header.uid, entry->uid);
     tar_put_number(header.gid, sizeof header.gid, entry->gid);
     tar_put_number(header.size, sizeof header.size, entry->size);
-    tar_put_number(header.modified, sizeof header.modified, (uint64_t)entry->modified_s);
+    tar_put_number(header.modified, sizeof header.modified,
+                   entry->modified_s > 0 ? (uint64_t)entry->modified_s : 0);
     tar_put_number(header.checksum, sizeof header.checksum - 1, tar_checksum(&header));
     header.checksum[7] = ' ';
     memcpy(tar->bytes + at, &header, sizeof header);
@@ -132,12 +156,28 @@ void tar_deinit(struct tar *tar)
     *tar = (struct tar){0};
 }
 
-/* Octal digits, blanks around them. false: it is none. */
+/* After the first byte. false: it is too large. */
+static bool tar_get_binary(const char *field, size_t field_bytes, uint64_t *value_out)
+{
+    uint64_t value = 0;
+    bool fits = true;
+    for (size_t i = 1; i < field_bytes; i++) {
+        fits &= value >> 56 == 0;
+        value = value << 8 | (uint8_t)field[i];
+    }
+    *value_out = value;
+    return fits;
+}
+
+/* Octal digits, blanks around them, or binary. false: it is none. */
 static bool tar_get_number(const char *field, size_t field_bytes, uint64_t *value_out)
 {
     size_t at = 0;
     uint64_t value = 0;
     assert_always(field_bytes <= 12);
+    if ((uint8_t)field[0] == TAR_BINARY) {
+        return tar_get_binary(field, field_bytes, value_out);
+    }
     while (at < field_bytes && field[at] == ' ') {
         at++;
     }
@@ -186,7 +226,7 @@ static const char *tar_read_header(const struct tar_header *header, struct tar_e
         !tar_get_number(header->gid, sizeof header->gid, &gid) ||
         !tar_get_number(header->size, sizeof header->size, &size) ||
         !tar_get_number(header->modified, sizeof header->modified, &modified_s)) {
-        return "a number in it is not octal";
+        return "a number in it is none";
     }
     snprintf(entry->name, sizeof entry->name, "%.155s%s%.100s", header->prefix,
              header->prefix[0] == '\0' ? "" : "/", header->name);
@@ -195,7 +235,9 @@ static const char *tar_read_header(const struct tar_header *header, struct tar_e
     entry->gid = (gid_t)gid;
     entry->modified_s = (int64_t)modified_s;
     entry->size = size;
-    return tar_is_below(entry->name) ? NULL : "a name in it leaves its folder";
+    return !tar_is_printable(entry->name) ? "a name in it has a control character"
+           : !tar_is_below(entry->name)   ? "a name in it leaves its folder"
+                                          : NULL;
 }
 
 int tar_next(const uint8_t *bytes, size_t size, size_t *at, struct tar_entry *entry_out,

@@ -16,7 +16,7 @@
 #include <sys/types.h>
 
 #define TAR_BYTES_MAX (64u * 1024 * 1024) /* of an archive */
-#define TAR_NAME_BYTES_MAX 256            /* of an entry, with its end */
+#define TAR_NAME_BYTES_MAX 257            /* of an entry: 155, a slash, 100, and its end */
 
 struct tar_entry {
     char name[TAR_NAME_BYTES_MAX]; /* without a slash in front */
@@ -33,7 +33,8 @@ struct tar {
     size_t size;
 };
 
-/* -ENAMETOOLONG: ustar cannot express the name. -EFBIG: over TAR_BYTES_MAX. -ENOMEM. */
+/* -EINVAL: the name has a control character. -ENAMETOOLONG: ustar cannot express the name. -EFBIG:
+ * over TAR_BYTES_MAX. -ENOMEM. */
 int tar_add(struct tar *tar, const struct tar_entry *entry);
 int tar_end(struct tar *tar);
 void tar_deinit(struct tar *tar);

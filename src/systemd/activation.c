@@ -13,9 +13,8 @@
 
 #define ACTIVATION_FD_FIRST 3
 #define ACTIVATION_FDS_MAX (ACTIVATION_PURPOSE_COUNT * ACTIVATION_SOCKETS_MAX)
-#define ACTIVATION_SUFFIX                                                                          \
-    ".socket" /* Without FileDescriptorName= the name is that of the unit.                         \
-               */
+/* Without FileDescriptorName= the name is that of the unit. */
+#define ACTIVATION_SUFFIX ".socket"
 
 static const char *const activation_names[ACTIVATION_PURPOSE_COUNT] = {
     [ACTIVATION_CLIENTS] = "ringcast",

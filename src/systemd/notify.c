@@ -79,14 +79,15 @@ void notify_close(struct notify *notify)
     }
 }
 
-int notify_send(const struct notify *notify, const char *lines)
+int notify_send(const struct notify *notify, const char *lines, bool waits)
 {
     size_t bytes = strlen(lines);
     assert_always(bytes < NOTIFY_MESSAGE_BYTES_MAX);
     if (notify->fd < 0) {
         return 0;
     }
-    return send(notify->fd, lines, bytes, MSG_NOSIGNAL) == (ssize_t)bytes ? 0 : -errno;
+    int flags = MSG_NOSIGNAL | (waits ? 0 : MSG_DONTWAIT);
+    return send(notify->fd, lines, bytes, flags) == (ssize_t)bytes ? 0 : -errno;
 }
 
 bool notify_is_due(const struct notify *notify, uint64_t now_ns)
@@ -99,5 +100,5 @@ int notify_sign_of_life(struct notify *notify, uint64_t now_ns)
 {
     assert_always(notify->watchdog_interval_ns != 0);
     notify->watchdog_sent_ns = now_ns;
-    return notify_send(notify, "WATCHDOG=1");
+    return notify_send(notify, "WATCHDOG=1", false);
 }

@@ -32,8 +32,9 @@ struct notify {
 int notify_open(struct notify *notify_out);
 void notify_close(struct notify *notify);
 
-/* Sends lines without the last newline. */
-int notify_send(const struct notify *notify, const char *lines);
+/* Sends lines without the last newline. A manager that does not read is waited for 1 s if the
+ * message is the only one of its kind (waits), and otherwise not at all: -EAGAIN. */
+int notify_send(const struct notify *notify, const char *lines, bool waits);
 
 /* Whether a sign of life is due: at least two in the time that the manager waits for one. */
 bool notify_is_due(const struct notify *notify, uint64_t now_ns);

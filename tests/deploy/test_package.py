@@ -8,28 +8,16 @@ import tempfile
 import unittest
 
 import debian
+import packages
 from server import CHECKOUT, run
 
-ZIG = CHECKOUT / ".toolchain/zig-0.16.0/zig"
-OUTPUT = CHECKOUT / "zig-out/deb"
 PAGE = (CHECKOUT / "docs/install.md").read_text(encoding="utf8")
 CONFIG = "etc/ringcast/ringcast.yaml"
 CONFFILES = ("etc/logrotate.d/ringcast", CONFIG, "etc/security/limits.d/ringcast.conf")
-BUILD_SECONDS = 900
 APT_SECONDS = 300
 APT_SETTINGS = """APT::Get::Assume-Yes "true";
 APT::Install-Recommends "false";
 """
-
-
-def build():
-    """Returns the package, and that of its debug symbols."""
-    with debian.locked("/var/tmp/ringcast-deb.lock"):  # test_walkthrough builds it, too.
-        done = run([ZIG, "build", "deb"], BUILD_SECONDS, cwd=CHECKOUT)
-    if done.returncode != 0:
-        raise AssertionError(done.stderr)
-    (main,), (symbols,) = OUTPUT.glob("ringcast_*.deb"), OUTPUT.glob("ringcast-dbgsym_*.deb")
-    return main, symbols
 
 
 def field(package, name):
@@ -47,7 +35,9 @@ def block_of_page(word):
 class Contents(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.main, cls.symbols = build()
+        folder = tempfile.TemporaryDirectory(prefix="ringcast-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.main, cls.symbols = packages.build(folder.name)
         cls.version = re.search(r'RINGCAST_VERSION "(.*)"', (CHECKOUT / "codec/base/version.h").read_text("utf8"))[1]
 
     def test_its_name_has_the_version_of_the_programs(self):
@@ -70,9 +60,9 @@ class Contents(unittest.TestCase):
         self.assertEqual((done.returncode, done.stdout), (0, ""))
 
     def test_the_same_sources_give_the_same_bytes(self):
-        before = {path.name: path.read_bytes() for path in (self.main, self.symbols)}
-        self.main.unlink()
-        self.assertEqual({path.name: path.read_bytes() for path in build()}, before)
+        with tempfile.TemporaryDirectory(prefix="ringcast-") as folder:
+            for before, again in zip((self.main, self.symbols), packages.build(folder)):
+                self.assertEqual((again.name, again.read_bytes()), (before.name, before.read_bytes()))
 
     def test_a_producer_can_be_linked_with_its_library(self):
         with tempfile.TemporaryDirectory(prefix="ringcast-") as folder:
@@ -107,7 +97,7 @@ class Life(unittest.TestCase):
         debian.unpack(self.root)
         (self.root / "etc/apt/apt.conf.d/99test").write_text(APT_SETTINGS)
         (self.root / "zig-out/deb").mkdir(parents=True)
-        self.main, self.symbols = build()
+        self.main, self.symbols = packages.build(folder.name)
 
     def inside(self, command, seconds=30):
         environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
@@ -123,13 +113,10 @@ class Life(unittest.TestCase):
 
     def older(self):
         """The same package with an older version, and with another file in /etc."""
-        folder = self.root.parent / "older"
-        debian.command("dpkg-deb", "-R", self.main, folder)
-        control = folder / "DEBIAN/control"
-        control.write_text(re.sub(r"(?m)^Version: .*$", "Version: 0.0.1-1", control.read_text()))
+        folder, package = self.root.parent / "older", self.root.parent / "ringcast_0.0.1-1_all.deb"
+        packages.unpack_as(self.main, "0.0.1-1", folder)
         (folder / CONFFILES[0]).write_text("# an older one\n")
-        package = self.root.parent / "ringcast_0.0.1-1_all.deb"
-        debian.command("dpkg-deb", "--root-owner-group", "-b", folder, package)
+        packages.pack(folder, package)
         return package
 
     def ours(self):

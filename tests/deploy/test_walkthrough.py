@@ -1,42 +1,35 @@
 """docs/walkthrough.md in a fresh Debian 12: from the installation to the removal, with the docs alone."""
 import pathlib
-import re
-import shutil
 import subprocess
 import tempfile
 import unittest
 
 import debian
 import images
+import packages
 import test_pages
 from images import CHECKOUT, LIMITS, PODMAN, UNDER_OUR_PROFILE
-
-ZIG = CHECKOUT / ".toolchain/zig-0.16.0/zig"
 
 
 def make_packages(folder):
     """A folder with the package of this checkout, and in the folder next the same as a later version."""
     folder, root = pathlib.Path(folder, "deb"), pathlib.Path(folder, "root")
-    (folder / "next").mkdir(parents=True)
-    with debian.locked("/var/tmp/ringcast-deb.lock"):
-        debian.command(str(ZIG), "build", "deb", cwd=CHECKOUT)
-        package, = (CHECKOUT / "zig-out/deb").glob("ringcast_*.deb")
-        shutil.copy(package, folder)
-    debian.command("dpkg-deb", "-R", str(folder / package.name), str(root))
-    control = root / "DEBIAN/control"
-    control.write_text(re.sub(r"(?m)^Version: (.*)-1$", r"Version: \1-2", control.read_text("utf8")), "utf8")
-    debian.command("dpkg-deb", "-Zgzip", "--root-owner-group", "-b", str(root), str(folder / "next"))
+    package, symbols = packages.build(folder)
+    symbols.unlink()
+    packages.unpack_as(package, package.name.split("_")[1].replace("-1", "-2"), root)
+    (folder / "next").mkdir()
+    packages.pack(root, folder / "next")
     return folder
 
 
 class FreshDebian:
     """A container of the image that Docker's users have, in which nothing is installed yet."""
 
-    def __init__(self, packages):
+    def __init__(self, folder):
         self.name = images.unique_name()
         self.folder = tempfile.TemporaryDirectory(prefix="ringcast-", dir="/var/tmp")
         debian.command(*PODMAN, "run", "--detach", "--interactive", "--name", self.name, *LIMITS, *UNDER_OUR_PROFILE,
-                       "-v", f"{packages}:/deb:ro", "-v", f"{CHECKOUT / 'container'}:/container:ro", "-w", "/root",
+                       "-v", f"{folder}:/deb:ro", "-v", f"{CHECKOUT / 'container'}:/container:ro", "-w", "/root",
                        debian.base_image(), "cat")
 
     def close(self):

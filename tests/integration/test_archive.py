@@ -1,14 +1,18 @@
 """`ringcast archive` and `ringcast restore`: every file that a configuration names, back where it was."""
+import contextlib
 import io
 import os
 import pathlib
+import resource
 import shutil
+import signal
+import subprocess
 import tarfile
 import tempfile
 import unittest
 
 import tls_files
-from server import CHECKOUT, Server, program, run
+from server import CHECKOUT, Server, program, run, wait_until
 
 CONFIG = """websocket:
   port: 0
@@ -70,6 +74,16 @@ class Archive(unittest.TestCase):
     def restore(self, *words, archive=None):
         return self.ringcast("restore", archive or self.archive, *words)
 
+    def craft(self, options, files):
+        """An archive with these files of the folder."""
+        arguments = "".join(f"{line}\n" for line in (self.folder, *options)).encode()
+        with tarfile.open(self.archive, "w", format=tarfile.USTAR_FORMAT) as tar:
+            for name, content in {"ringcast.arguments": arguments, **{
+                    f"{self.folder}/{name}"[1:]: content for name, content in files.items()}}.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+
     def refused(self, done, text):
         self.assertEqual(done.returncode, 1, done.stdout)
         self.assertIn(text, done.stderr)
@@ -117,13 +131,45 @@ class Archive(unittest.TestCase):
         self.assertEqual(self.contents(), self.before)
 
     def test_a_file_that_cannot_be_written_leaves_all_as_they_were(self):
-        self.make()
-        (self.folder / "admin.token.restored").mkdir()
-        self.write("tokens.json", "{}")
-        self.refused(self.restore("--force"), "admin.token.restored: File exists")
-        (self.folder / "admin.token.restored").rmdir()
+        self.craft([], {"tokens.json": b"{}", "admin.token": bytes(2000)})
+        done = run([program("ringcast"), "restore", self.archive, "--force"],
+                   preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)))
+        self.refused(done, "admin.token.restored: File too large")
+        self.assertEqual(self.contents(), self.before)
+
+    def test_an_interrupted_check_is_undone(self):
+        pipe = self.folder.parent / "pipe"
+        os.mkfifo(pipe)
+        self.craft(["--config", str(pipe)], {"tokens.json": b"{}"})
+        restore = subprocess.Popen([program("ringcast"), "restore", self.archive, "--force"],
+                                   stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+        def check_reads():
+            with contextlib.suppress(OSError):  # ENXIO: not yet
+                return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+            return None
+        writer = wait_until(check_reads, 60)
         self.assertEqual((self.folder / "tokens.json").read_text(), "{}")
-        self.assertEqual(set(self.contents()), set(self.before))
+        os.killpg(restore.pid, signal.SIGINT)
+        self.assertIn("nothing is restored", restore.communicate(timeout=60)[1])
+        os.close(writer)
+        self.assertEqual(restore.returncode, -signal.SIGINT)
+        self.assertEqual(self.contents(), self.before)
+
+    def test_files_of_a_restore_that_was_killed_are_kept(self):
+        self.make()
+        for name in ("tokens.json.replaced", "admin.token.restored"):
+            self.write(name, "of before")
+            self.refused(self.restore("--force"), f"{name} exists, perhaps from a restore that was interrupted")
+            self.assertEqual((self.folder / name).read_text(), "of before")
+            (self.folder / name).unlink()
+        self.assertEqual(self.contents(), self.before)
+
+    def test_an_empty_option_is_kept(self):
+        self.options += ["--allowed-origins", "", "--log-level", "INFO", "--trusted-proxies", ""]
+        self.make()
+        done = self.restore("--force")
+        self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_it_can_be_unpacked_below_another_folder(self):
         self.make()

@@ -1,6 +1,7 @@
 """ringcast-bench's stress tests: the presets low, medium and high, their reports and grades, and what is not graded."""
 import json
 import re
+import resource
 import unittest
 
 from server import Server, ServerTestCase, program, run, in_full
@@ -64,6 +65,7 @@ class Presets(ServerTestCase, BenchTestCase):
         self.assertRegex(done.stdout, r"\n  requests    7 of 7 answered \(100\.00 %\) in [\d.]+(us|ms|s), [\d ]+/s\n")
         self.assertRegex(done.stdout, r"\n  grade       (S: no grade is better|(A\+|A|B|C): .+ needs .+)\n  VALID")
 
+    @in_full
     def test_requests_are_divided_among_the_connections(self):
         """10 connections on 3 threads send 23 requests, and 4 connections send fewer requests than there are."""
         for connections, requests in ((10, 23), (4, 3)):
@@ -89,8 +91,17 @@ class Presets(ServerTestCase, BenchTestCase):
             self.assertEqual((done.returncode, done.stdout), (1, ""))
             self.assertIn(f"{path}: no report can be written there: {words}", done.stderr)
 
+    def test_a_report_that_cannot_be_written_leaves_no_file(self):
+        folder = self.folder()
+        done = run([program("ringcast-bench"), "--report", folder, "-c", "2", *SHORT, self.server.url()],
+                   preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (256, 256)))
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("cannot be written: File too large", done.stderr)
+        self.assertEqual(list(folder.iterdir()), [])
+
 
 class Refused(BenchTestCase):
+    @in_full
     def test_requests_that_the_server_refuses_make_the_run_invalid(self):
         """S160: a run in which requests were refused has no grade."""
         with Server("--feed", "sim:symbols=5,rate=500", "--messages-per-second", "1") as server:

@@ -15,6 +15,8 @@ FORMER = {20: (100, 837.85, 101.5), 50: (500, 810.78, 523.66), 100: (2000, 750, 
 
 @in_full
 class Floors(BenchTestCase):
+    runs_alone = "its limits are of time"
+
     def one_that_holds(self, attempt, misses):
         """The first of five reports of attempt() that misses no limit of time."""
         missed = []

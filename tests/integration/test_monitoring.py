@@ -72,6 +72,7 @@ class Alerts(unittest.TestCase):
             self.assertEqual((rule["expr"], rule["for"], rule["labels"]["severity"]), expected)
 
     @NEEDS_PROMTOOL
+    @in_full
     def test_each_alert_fires_and_clears(self):
         """S80, S83, S95: thresholds and trends, by promtool test rules."""
         done = promtool("test", "rules", PROMETHEUS / "alert_rules_test.yml")
@@ -351,6 +352,7 @@ def with_defaults(text):
 
 class Compose(unittest.TestCase):
     @unittest.skipIf(shutil.which("docker-compose") is None, "SKIPPED: docker-compose is not installed")
+    @in_full
     def test_docker_compose_accepts_it(self):
         """S125, S126: websocket-server-1, Prometheus, Grafana, nginx."""
         done = run(["docker-compose", "-f", COMPOSE, "config"], cwd=CHECKOUT)

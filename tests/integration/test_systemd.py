@@ -14,7 +14,7 @@ import unittest
 import tls_files
 from clients import RawClient
 from ptrace import StoppedThread
-from server import CHECKOUT, Server, program, reap, run, spawn, wait_until
+from server import CHECKOUT, Server, in_full, program, reap, run, spawn, wait_until
 from systemd import NoticeSocket, passing
 
 FEED = ("--feed", "sim:symbols=5,rate=200")
@@ -91,6 +91,11 @@ class Units(unittest.TestCase):
         page = (CHECKOUT / "docs/systemd.md").read_text(encoding="utf8")
         self.assertIn(f"The exposure level is {level} of 10", page)
 
+    def test_it_is_watched_as_the_page_says(self):
+        """S141"""
+        (seconds,) = self.values("WatchdogSec")
+        self.assertIn(f"With `WatchdogSec={seconds}`", (CHECKOUT / "docs/systemd.md").read_text(encoding="utf8"))
+
 
 class Notices(unittest.TestCase):
     """S75, S130: what `systemctl status` shows, and when units that wait for the server go on."""
@@ -130,6 +135,18 @@ class Notices(unittest.TestCase):
             self.assertIsNotNone(notices.wait_for("STOPPING"))
             self.assertEqual(server.wait(), 0)
 
+    def test_a_reload_while_it_stops_is_no_return(self):
+        with NoticeSocket() as notices, Server(*FEED, "--drain-timeout", "60", env=notices.env()) as server:
+            with RawClient(server.port) as client:
+                client.subscribe(["*"], ["quote"])
+                server.signal(signal.SIGTERM)
+                self.assertIsNotNone(notices.wait_for("STOPPING"))
+                server.signal(signal.SIGHUP)
+                self.assertIsNotNone(server.wait_for_line("reloaded in"))
+            self.assertEqual(server.wait(), 0)
+            kinds = [name for message in notices.drain() for name in message if name in ("READY", "RELOADING")]
+            self.assertEqual(kinds, ["READY"])
+
     def test_a_start_that_fails_is_never_ready(self):
         with NoticeSocket() as notices, listener() as taken:
             server = Server("--port", taken.getsockname()[1], env=notices.env()).start(wait=False)
@@ -150,6 +167,7 @@ class Notices(unittest.TestCase):
 class Watchdog(unittest.TestCase):
     """S141: fault detection and automatic recovery. systemd restarts a service without signs of life."""
 
+    @in_full
     def test_signs_of_life_end_while_a_core_stands_still(self):
         with NoticeSocket() as notices, \
                 Server(*FEED, "--cores", "2", "--watchdog-seconds", LIMIT,
@@ -213,6 +231,7 @@ class Activation(unittest.TestCase):
                 for client in held:
                     client.close()
 
+    @in_full
     def test_clients_of_a_drain_wait_for_the_next_server(self):
         """S75: a restart refuses nobody: who connects meanwhile is served by the server after it."""
         with listener() as clients:
@@ -240,6 +259,7 @@ class Activation(unittest.TestCase):
         finally:
             server.kill()
 
+    @in_full
     def test_what_contradicts_the_configuration_is_refused(self):
         secured = ("--tls-port", "0", "--tls-certificate", tls_files.server().option)
         with listener() as one, listener() as other, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:

@@ -274,6 +274,9 @@ static int bench_files_write_report(const struct bench_result *result, int dir_f
     int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     int error = fd < 0 ? bench_files_fail(name, "", -errno)
                        : bench_files_write_one(result, name, fd, bench_json_write);
+    if (fd >= 0 && error != 0) { /* No half of a report is taken for one. */
+        (void)unlinkat(dir_fd, name, 0);
+    }
     close(dir_fd);
     if (error == 0 && !result->options->quiet) {
         fprintf(stderr, "Report: %s/%s\n", result->options->report_dir, name);

@@ -119,7 +119,7 @@ GATES = {
         Gate("mean_ns", "mean latency of these ticks in ns", 50e6),
         Gate("p99_ns", "their p99 in ns", 100e6, 50e6),
         Gate("rss_bytes", "bytes of memory of the server then", 512e6, 400e6),
-        Gate("core_share", "CPU time of the server then, of one core", 0.70, 0.25),
+        Gate("machine_share", "CPU time of the server then, of a machine of four cores", 0.70, 0.25),
         Gate("requests_ratio", "requests/s, times those of the users' former server, least of low, medium and high",
              1, 10, True),
         Gate("response_ratio", "mean response, of that of the former server, greatest of the three", 1, 0.1),

@@ -390,13 +390,15 @@ static bool main_leave(struct server *server)
  * over. */
 static void main_drain(struct server *server)
 {
+    uint64_t began_ns = clock_ns(CLOCK_MONOTONIC);
     uint64_t timeout_ns =
         server->drain.is_made ? server->drain.timeout_ns : server->options.drain_timeout_ns;
     metrics_set_state(server->metrics, METRICS_DRAINING);
     control_set_state(server->control, LAYOUT_ENDS);
     server_notify_stopping(server, MAIN_LEAVE_NS + timeout_ns, atomic_load(&server->conn_count));
-    bool refuses = !main_leave(server) && !sockets_are_passed(&server->sockets);
-    uint64_t end_ns = clock_ns(CLOCK_MONOTONIC) + timeout_ns;
+    bool has_left = main_leave(server);
+    bool refuses = !has_left && !sockets_are_passed(&server->sockets);
+    uint64_t end_ns = began_ns + (has_left ? MAIN_LEAVE_NS : 0) + timeout_ns;
     uint32_t conn_count = atomic_load(&server->conn_count);
     if (timeout_ns == 0 || conn_count == 0) {
         return;

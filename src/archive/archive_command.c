@@ -210,8 +210,8 @@ static int archive_write(struct archive *archive, const char *path)
         return archive_fail("%s: %s", path, strerror(-error));
     }
     fprintf(is_output ? stderr : stdout,
-            "%u files are in the archive. It has the secrets that they have: keep it safe\n",
-            archive->count - 1);
+            "the archive has %u file%s, with the secrets that are in them: keep it safe\n",
+            archive->count - 1, archive->count == 2 ? "" : "s");
     return standard_fds_flush("ringcast archive") ? 0 : ARCHIVE_FAILED;
 }
 

@@ -91,7 +91,7 @@ class Archive(unittest.TestCase):
 
     def test_it_has_each_file_that_the_configuration_names_and_nobody_else_can_read_it(self):
         done = self.make()
-        self.assertIn(f"{len(self.before)} files are in the archive. It has the secrets", done.stdout)
+        self.assertIn(f"the archive has {len(self.before)} files, with the secrets", done.stdout)
         self.assertEqual(self.archive.stat().st_mode & 0o777, 0o600)
         with tarfile.open(self.archive) as tar:  # another reader
             names = tar.getnames()

@@ -23,7 +23,7 @@ class Play(PageTestCase):
         server = self.server("--feed", MARKET)
         self.open(server)
         self.wait_for_text("state", "connected, nothing is subscribed")
-        self.assertEqual(len([row for row in self.rows("symbols") if "quote" in row[2]]), 20)
+        self.wait_for(lambda: len([row for row in self.rows("symbols") if "quote" in row[2]]) == 20)
         self.subscribe("000001.SZ@quote")
         self.subscribe("600519.SH@trade")
         self.subscribe("600519.SH@bar")

@@ -31,7 +31,7 @@ class Follower(asyncio.Protocol):
     def __init__(self, port, tls=False):
         self.port, self.tls = port, tls
         self.connections = []  # a Tracker for each
-        self.closes, self.faults = [], []
+        self.closes, self.faults, self.ends = [], [], 0
         self.position = None
 
     async def connect(self):
@@ -79,7 +79,9 @@ class Follower(asyncio.Protocol):
         asyncio.get_running_loop().create_task(self.connect())
 
     def connection_lost(self, error):
-        if error is not None or len(self.closes) < len(self.connections):
+        """Of TLS, perhaps after the next connection has been made."""
+        self.ends += 1
+        if error is not None or len(self.closes) < self.ends:
             self.faults.append(f"lost: {error!r}")
 
     @staticmethod

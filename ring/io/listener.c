@@ -266,6 +266,9 @@ static struct listener_address *listener_open_all(struct listener_tcp *listener,
             return &addresses->list[index];
         }
     }
+    if (options->reuse_port) {
+        listener_group_spread(listener);
+    }
     return NULL;
 }
 

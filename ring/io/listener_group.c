@@ -88,6 +88,16 @@ static uint32_t listener_group_others(const struct listener_tcp *listener, uint3
     return group.count > listener->share_count ? group.count - listener->share_count : 0;
 }
 
+/* Of others that come behind the listener's own sockets, those whose places nobody has once these
+ * are closed: Linux then ignores what the filter chooses. */
+static void listener_group_narrow(uint32_t shares, uint32_t *first, uint32_t *count)
+{
+    uint32_t others = *count;
+    assert_always(*first == shares);
+    *first = others > shares ? others : shares;
+    *count = others < shares ? others : shares;
+}
+
 bool listener_group_leave(const struct listener_tcp *listener)
 {
     bool has_left = true;
@@ -97,6 +107,9 @@ bool listener_group_leave(const struct listener_tcp *listener)
         if (count == 0) {
             has_left = false;
             continue;
+        }
+        if (first > 0) {
+            listener_group_narrow(listener->share_count, &first, &count);
         }
         struct sock_filter code[] = {
             BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)SKF_AD_OFF + SKF_AD_RANDOM),
@@ -117,7 +130,6 @@ void listener_group_silence(const struct listener_tcp *listener)
     struct sock_fprog program = {.len = 1, .filter = code};
     for (uint32_t i = 0; i < listener->address_count; i++) {
         uint32_t first;
-        int none = 0;
         if (listener_group_others(listener, i, &first) == 0) {
             continue;
         }
@@ -125,6 +137,13 @@ void listener_group_silence(const struct listener_tcp *listener)
             (void)setsockopt(listener->fds[i][j], SOL_SOCKET, SO_ATTACH_FILTER, &program,
                              sizeof program);
         }
+    }
+}
+
+void listener_group_spread(const struct listener_tcp *listener)
+{
+    int none = 0;
+    for (uint32_t i = 0; i < listener->address_count; i++) {
         (void)setsockopt(listener->fds[i][0], SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &none,
                          sizeof none);
     }

@@ -24,11 +24,16 @@
 ino_t listener_group_elder(const struct sockaddr_storage *address);
 
 /* Gives new connections to the other servers that listen at its addresses. Returns whether there is
- * one at each of them. */
+ * one at each of them. The filter stays in the group, and no longer chooses among those who stay.
+ */
 bool listener_group_leave(const struct listener_tcp *listener);
 
-/* Before the sockets are closed: what still comes to one of them is dropped, and not reset. Its
- * client tries again after 1 s, and reaches another server. Nothing happens if there is none. */
+/* Before the sockets are closed, one after the other: what still comes to one of them is dropped,
+ * and not reset. Its client tries again after 1 s, and reaches another server. Nothing happens if
+ * there is none, or if the kernel permits it to CAP_NET_ADMIN only (measured with Linux 6.18). */
 void listener_group_silence(const struct listener_tcp *listener);
+
+/* The kernel spreads new connections over all servers: removes the filter of one that has left. */
+void listener_group_spread(const struct listener_tcp *listener);
 
 #endif

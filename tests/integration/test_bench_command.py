@@ -8,7 +8,7 @@ import termios
 import unittest
 
 from clients import accept_of
-from server import ServerTestCase, program, reap, spawn
+from server import ServerTestCase, in_full, program, reap, spawn
 from test_bench import CONNECTIONS_FAILED, VALID, BenchTestCase, PlainServer, bench
 
 REWRITTEN = "\r\x1b[K"
@@ -40,6 +40,7 @@ class Words(unittest.TestCase):
             self.assertEqual(result.stderr, f"ringcast-bench: {said}\n")
 
 
+@in_full
 class Shown(ServerTestCase, BenchTestCase):
     options = ("--feed", "sim:symbols=2,rate=200")
 

@@ -3,7 +3,7 @@ import pathlib
 import re
 import unittest
 
-from server import Server
+from server import Server, in_full
 from test_bench import CONNECTIONS_FAILED, NOT_DELIVERED, PLAIN, VALID, BenchTestCase, PlainServer, bench
 
 COUNTING = ("--protocol", "plain", "--time-pattern", "")
@@ -11,6 +11,7 @@ SHORT = ("-c", 3, "-d", "600ms", "-w", "200ms")
 ACKNOWLEDGED = ('{"op": "hello"}', '{"result": null, "id": 1}')
 
 
+@in_full
 class Foreign(BenchTestCase):
     def text(self, server, *options, code=VALID):
         result = bench(*SHORT, *options, server.url())

@@ -10,7 +10,7 @@ import time
 import unittest
 
 from clients import RawClient
-from server import Server, ServerTestCase, program, reap, run, spawn
+from server import Server, ServerTestCase, program, reap, run, spawn, wait_until
 
 DONE, FAILED, USAGE, NO_SERVER = range(4)
 COMMANDS = ("stats", "clients", "topk", "kick", "drain", "reload", "dump", "gc", "feeds", "loglevel", "alerts",
@@ -452,7 +452,10 @@ class WaitsAndStops(unittest.TestCase):
     def test_a_stopped_server_is_not_healthy(self):
         with Server() as server:
             server.signal(signal.SIGSTOP)
+            tasks = pathlib.Path(f"/proc/{server.pid}/task")
             try:
+                self.assertTrue(wait_until(lambda: all(") T " in (task / "stat").read_text()
+                                                       for task in tasks.iterdir())))
                 result = health("--timeout", "0.3", "--pid", server.pid)
             finally:
                 server.signal(signal.SIGCONT)

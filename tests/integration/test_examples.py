@@ -381,6 +381,7 @@ class PythonWebsockets(Programs, unittest.TestCase):
     command = ["/usr/bin/python3", "-Bu", str(EXAMPLES / "python_websockets.py")]
 
 
+@in_full
 class PythonAiohttp(Programs, unittest.TestCase):
     command = ["/usr/bin/python3", "-Bu", str(EXAMPLES / "python_aiohttp.py")]
 
@@ -390,6 +391,7 @@ class PythonAiohttp(Programs, unittest.TestCase):
             raise unittest.SkipTest("SKIPPED: python3-aiohttp is not installed")
 
 
+@in_full
 class NodeWs(Programs, unittest.TestCase):
     command = ["node", str(EXAMPLES / "node_ws.js")]
 

@@ -127,6 +127,7 @@ class HistoryTestCase(unittest.TestCase):
         self.assertEqual(seqs, list(range(first, last + 1)))
 
 
+@in_full
 class FirstClient(HistoryTestCase):
     def test_a_replay_from_the_first_seq_goes_on_with_live_frames(self):
         for encoding in LATE:

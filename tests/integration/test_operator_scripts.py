@@ -125,7 +125,7 @@ class Diagnose(unittest.TestCase):
         self.assertEqual(self.parts(done), self.PARTS)
         for expected in ("healthy: ok", "ready: ready", "clients    0 of 1000", "io_uring_disabled", "Max open files",
                          "security.enable_auth", "RINGCAST_AUTH_TOKEN=***", "--admin-token ***", f":{port} ",
-                         "/sys/fs/cgroup/"):
+                         *(["/sys/fs/cgroup/"] if os.listdir("/sys/fs/cgroup") else [])):  # A chroot may have none.
             self.assertIn(expected, done.stdout)
         self.assertNotIn(SECRET, done.stdout + done.stderr)
 

@@ -129,6 +129,7 @@ class Draws(PresetTestCase):
         self.drawn("coinbase", "coinbase", "BTC-USD,ETH-USD,SOL-USD,SIM{00003..00005}-USD")
 
 
+@in_full
 class Transcript(PresetTestCase):
     """A foreign server is measured with what the page of ringcast-bench says, and nothing else."""
 

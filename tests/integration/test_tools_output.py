@@ -101,6 +101,7 @@ class FullDisk(ServerTestCase):
             self.assertEqual(path.stat().st_size, 256)
 
 
+@in_full
 class Files(ServerTestCase):
     options = ("--feed", "sim:symbols=5,rate=500")
 

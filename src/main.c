@@ -11,7 +11,6 @@
 #include <jansson.h>
 #include <poll.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -520,12 +519,7 @@ int main(int argc, char **argv)
     if (getpid() == 1) { /* of a container: without a handler the kernel drops the signals */
         signals_catch_early(NULL);
     }
-    if (sched_getaffinity(0, sizeof cpus, &cpus) < 0) {
-        CPU_ZERO(&cpus);
-        CPU_SET(0, &cpus);
-    }
-    struct options_input input = {
-        .argc = argc, .argv = argv, .environment = environ, .cpus = &cpus};
+    struct options_input input = options_input_here(argc, argv, &cpus);
     server.input = &input;
     if (options_parse(&server.options, &input, text) < 0) {
         log_say(STDERR_FILENO, "ringcast: %s\n", text);

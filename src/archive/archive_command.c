@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <sched.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -224,12 +223,7 @@ static int archive_run(struct archive *archive, int argc, char **argv)
     if (getcwd(archive->directory, sizeof archive->directory) == NULL) {
         return archive_fail("the working directory: %s", strerror(errno));
     }
-    if (sched_getaffinity(0, sizeof cpus, &cpus) < 0) {
-        CPU_ZERO(&cpus);
-        CPU_SET(0, &cpus);
-    }
-    struct options_input input = {
-        .argc = argc, .argv = argv, .environment = environ, .cpus = &cpus};
+    struct options_input input = options_input_here(argc, argv, &cpus);
     if (options_parse(&options, &input, text) < 0) {
         archive_fail("%s", text);
         return ARCHIVE_USAGE;

@@ -1,8 +1,10 @@
 #include "src/config/options_parse.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "codec/base/check.h"
 #include "codec/nearest.h"
@@ -163,6 +165,16 @@ static int options_parse_layers(struct options *options, const struct options_in
         error = options_credentials_take(options, input->environment, error_out);
     }
     return error == 0 ? options_tls_take(options, error_out) : error;
+}
+
+struct options_input options_input_here(int argc, char *const *argv, cpu_set_t *cpus)
+{
+    assert_always(argc > 0);
+    if (sched_getaffinity(0, sizeof *cpus, cpus) < 0) {
+        CPU_ZERO(cpus);
+        CPU_SET(0, cpus);
+    }
+    return (struct options_input){.argc = argc, .argv = argv, .environment = environ, .cpus = cpus};
 }
 
 int options_parse(struct options *options_out, const struct options_input *input,

@@ -18,6 +18,9 @@ struct options_input {
     const cpu_set_t *cpus;    /* the process's affinity mask */
 };
 
+/* Those of this process. cpus: where its affinity mask is put; CPU 0 if the kernel does not say. */
+struct options_input options_input_here(int argc, char *const *argv, cpu_set_t *cpus);
+
 /* Default < profile < credential < file < environment < option. After --help or --version nothing
  * is checked. On failure *options_out is untouched. */
 int options_parse(struct options *options_out, const struct options_input *input,

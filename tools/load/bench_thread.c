@@ -15,6 +15,7 @@
 #define ACT_NS (10 * NS_PER_MS)  /* How often the connections that behave badly act. */
 #define ASKED_PER_TURN 64        /* of --at-once, so that answers are read in between */
 #define REST_ROUNDS_MAX 50       /* of 10 ms, for the silent conns at the end */
+#define LEAVE_ROUNDS_MAX 100     /* of 10 ms, for the broker to close */
 
 static uint64_t bench_thread_now_ns(void)
 {
@@ -337,11 +338,41 @@ void bench_thread_read_rest(struct bench_thread *thread)
     }
 }
 
+/* Returns whether the stream is still open. */
+static bool bench_thread_discard(struct bench_thread *thread, const struct bench_conn *conn)
+{
+    uint8_t *bytes = bench_ring_buffer(&thread->ring, 0);
+    ssize_t got;
+    do {
+        got = recv(conn->fd, bytes, BENCH_RECV_BUFFER_BYTES, MSG_DONTWAIT);
+    } while (got > 0);
+    return got < 0 && errno == EAGAIN;
+}
+
+/* A broker that writes to a connection which has been reset does not read the DISCONNECT before it.
+ * A close resets where bytes are unread: they are read until the broker closes. */
+static void bench_thread_disconnect(struct bench_thread *thread)
+{
+    struct timespec pause = {.tv_nsec = 10 * (long)NS_PER_MS};
+    struct bench_crew *crew = &thread->crew;
+    bool any_open = crew->options->protocol == BENCH_MQTT;
+    for (uint32_t i = 0; i < crew->conn_count; i++) {
+        bench_conn_disconnect(crew, &crew->conns[i]);
+    }
+    for (uint32_t round = 0; any_open && round < LEAVE_ROUNDS_MAX; round++) {
+        any_open = false;
+        for (uint32_t i = 0; i < crew->conn_count; i++) {
+            any_open |= crew->conns[i].fd >= 0 && bench_thread_discard(thread, &crew->conns[i]);
+        }
+        if (any_open) {
+            nanosleep(&pause, NULL);
+        }
+    }
+}
+
 void bench_thread_destroy(struct bench_thread *thread)
 {
-    for (uint32_t i = 0; i < thread->crew.conn_count; i++) {
-        bench_conn_disconnect(&thread->crew, &thread->crew.conns[i]);
-    }
+    bench_thread_disconnect(thread);
     bench_ring_close(&thread->ring);
     bench_receive_deinit(&thread->receive);
     bench_inflate_destroy(thread->frames.inflate);

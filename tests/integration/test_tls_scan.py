@@ -29,10 +29,11 @@ EXTENDED_MASTER_SECRET, TICKET, EARLY_DATA, SUPPORTED_VERSIONS, KEY_SHARE, RENEG
 RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
 DOWNGRADE_12 = b"DOWNGRD\x01"
 HELLOS = 50
-# Findings of testssl.sh that are not of the server's TLS: of a private CA, of pages, and of itself. It runs s_client with
-# an empty input, which mostly ends before a ticket of TLS 1.3 comes; then it cannot try the ticket. test_tls resumes with it.
+# Findings of testssl.sh that are not of the server's TLS: of a private CA, of pages, and of itself.
 OF_OTHERS = ("cert_chain_of_trust", "cert_trust", "cert_crlDistributionPoints", "cert_ocspURL", "cert_revocation",
-             "DNS_CAArecord", "HSTS", "security_headers", "engine_problem", "sessionresumption_")
+             "DNS_CAArecord", "HSTS", "security_headers", "engine_problem")
+# It runs s_client with an empty input, which mostly ends before a ticket of TLS 1.3 comes. test_tls resumes with one.
+NO_TICKET = ("sessionresumption_ticket", "check failed because of connect problem")
 
 
 def shorts(numbers):
@@ -251,7 +252,7 @@ class Testssl(ScanCase):
             findings = json.loads(report.read_text())
         self.assertGreater(len(findings), 80, done)
         bad = [finding for finding in findings if finding["severity"] not in ("OK", "INFO", "DEBUG") and
-               not finding["id"].startswith(OF_OTHERS)]
+               not finding["id"].startswith(OF_OTHERS) and (finding["id"], finding["finding"]) != NO_TICKET]
         self.assertEqual(bad, [])
 
 

@@ -15,7 +15,8 @@
 #define ACT_NS (10 * NS_PER_MS)  /* How often the connections that behave badly act. */
 #define ASKED_PER_TURN 64        /* of --at-once, so that answers are read in between */
 #define REST_ROUNDS_MAX 50       /* of 10 ms, for the silent conns at the end */
-#define LEAVE_ROUNDS_MAX 100     /* of 10 ms, for the broker to close */
+#define LEAVE_ROUNDS_MAX 100     /* of 10 ms, for the broker to close, */
+#define LEAVE_READS_MAX 64       /* and of each connection in a round: a broker may never stop */
 
 static uint64_t bench_thread_now_ns(void)
 {
@@ -342,11 +343,11 @@ void bench_thread_read_rest(struct bench_thread *thread)
 static bool bench_thread_discard(struct bench_thread *thread, const struct bench_conn *conn)
 {
     uint8_t *bytes = bench_ring_buffer(&thread->ring, 0);
-    ssize_t got;
-    do {
+    ssize_t got = 1;
+    for (uint32_t i = 0; i < LEAVE_READS_MAX && got > 0; i++) {
         got = recv(conn->fd, bytes, BENCH_RECV_BUFFER_BYTES, MSG_DONTWAIT);
-    } while (got > 0);
-    return got < 0 && errno == EAGAIN;
+    }
+    return got > 0 || (got < 0 && errno == EAGAIN);
 }
 
 /* A broker that writes to a connection which has been reset does not read the DISCONNECT before it.

@@ -174,6 +174,13 @@ def within(seconds, attempt, tries=5):
     raise AssertionError(f"never within {seconds} s: {took}")
 
 
+def left_behind(pid):
+    """The files of a server of this user that has ended. A killed server of another user may have had
+    the same process ID: its file stays, because only that user's servers may remove it."""
+    paths = [pathlib.Path(f"/dev/shm/ringcast-{pid}{suffix}") for suffix in ("", ".ctl")]
+    return [path for path in paths if path.exists() and path.stat().st_uid == os.geteuid()]
+
+
 class Server:
     """One running ringcast.
 
@@ -274,10 +281,9 @@ class Server:
         self.check_sanitizers()
         if code != 0:
             raise AssertionError(f"exit code {code} after SIGTERM:\n{self.log()}")
-        if self.counters_path().exists():
-            raise AssertionError(f"{self.counters_path()} was left behind")
-        if self.ctl_path().exists():
-            raise AssertionError(f"{self.ctl_path()} was left behind")
+        left = left_behind(self.process.pid)
+        if left:
+            raise AssertionError(f"{left} was left behind")
 
     def kill(self):
         reap(self.process)

@@ -16,7 +16,8 @@ import tempfile
 import time
 import unittest
 
-from server import (CHECKOUT, READY_LINE, clean_environment, program, reap, spawn, wait_until)
+from server import (CHECKOUT, READY_LINE, clean_environment, left_behind, program, reap, spawn,
+                    wait_until)
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 ED25519_KEY = """-----BEGIN PUBLIC KEY-----
@@ -123,9 +124,9 @@ class Failures(unittest.TestCase):
             reap(process)
         text = log.read_text()
         calls = report.read_text() if report.exists() else ""
-        left = [path for path in (self.folder / f"{name}.sock",
-                                  pathlib.Path(f"/dev/shm/ringcast-{process.pid}"))
-                if path.exists()]
+        left = left_behind(process.pid)
+        if (self.folder / f"{name}.sock").exists():
+            left.append(f"{name}.sock")
         good = [0, 1] if ready is not None and is_sticky else [0] if ready is not None else [1, 2]
         wrong = code not in good or not text.strip() or left
         if ready is not None and not is_sticky:

@@ -13,7 +13,7 @@ import unittest
 
 from clients import HealthyClient, RawClient, request, subscribe_message
 from server import (SANITIZER_WORDS, Server, ServerTestCase, as_ordinary_user, clean_environment,
-                    program, reap, run, spawn, wait_until, within)
+                    left_behind, program, reap, run, spawn, wait_until, within)
 
 FEED = ("--feed", "sim:symbols=20,rate=500,types=quote+trade+bar+depth")
 PORTS = ("--host", "127.0.0.1", "--port", "0", "--admin-port", "0")
@@ -246,7 +246,7 @@ class Signals(unittest.TestCase):
             code = server.wait()
             seconds = time.monotonic() - begin
             self.assertEqual(code, 0, server.log())
-            self.assertFalse(server.counters_path().exists())
+            self.assertEqual(left_behind(server.process.pid), [])
             server.check_sanitizers()
             idle.close()
         return seconds
@@ -300,7 +300,7 @@ class Signals(unittest.TestCase):
                 server.wait()
                 seconds = time.monotonic() - begin
                 client.close()
-                self.assertFalse(server.counters_path().exists())
+                self.assertEqual(left_behind(server.process.pid), [])
                 if "second signal" in server.log() and seconds < 1.5:
                     return
         self.fail(f"no second signal was ever seen:\n{server.log()}")

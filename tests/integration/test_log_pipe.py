@@ -14,8 +14,8 @@ import time
 import unittest
 
 from clients import RawClient, Tracker, request
-from server import (Server, clean_environment, program, reap, spawn, spawn_until, wait_until,
-                    within)
+from server import (Server, clean_environment, left_behind, program, reap, spawn, spawn_until,
+                    wait_until, within)
 from test_standard_descriptors import listening_ports, speaks_websocket, websocket_port
 
 # At DEBUG each refused handshake is a line.
@@ -96,7 +96,7 @@ class Unread(unittest.TestCase):
         begin = time.monotonic()
         process.send_signal(number)
         self.assertEqual(process.wait(20), 0)
-        self.assertFalse(os.path.exists(f"/dev/shm/ringcast-{process.pid}"))
+        self.assertEqual(left_behind(process.pid), [])
         return time.monotonic() - begin
 
     def test_a_full_pipe_loses_lines_and_nothing_else(self):

@@ -7,7 +7,7 @@ import tempfile
 import unittest
 
 from clients import RawClient
-from server import Server, program, run, wait_until
+from server import Server, left_behind, program, run, wait_until
 
 REFUSED = 2
 
@@ -27,7 +27,7 @@ class PidFile(unittest.TestCase):
         self.addCleanup(server.kill)
         self.assertEqual(server.wait(), REFUSED, server.log())
         self.assertRegex(server.log(), pattern)
-        self.assertFalse(server.counters_path().exists())
+        self.assertEqual(left_behind(server.process.pid), [])
 
     def test_it_has_the_process_id_while_the_server_runs(self):
         """S74: a pid file."""

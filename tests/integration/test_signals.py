@@ -11,8 +11,8 @@ import threading
 import unittest
 
 from clients import RawClient
-from server import (READY_LINE, Server, clean_environment, program, reap, spawn, spawn_until,
-                    until_room, wait_until)
+from server import (READY_LINE, Server, clean_environment, left_behind, program, reap, spawn,
+                    spawn_until, until_room, wait_until)
 
 PORTS = ("--host", "127.0.0.1", "--port", "0", "--admin-port", "0")
 FEED = ("--feed", "sim:symbols=2,rate=10")
@@ -76,8 +76,7 @@ class Start(unittest.TestCase):
                 text, _ = process.communicate(timeout=10)
                 self.assertEqual(process.returncode, -number, text)
                 self.assertNotIn(b"listening on", text)
-                for suffix in ("", ".ctl"):
-                    self.assertFalse(os.path.exists(f"/dev/shm/ringcast-{process.pid}{suffix}"))
+                self.assertEqual(left_behind(process.pid), [])
 
     def test_a_parent_that_has_blocked_the_signals(self):
         before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
@@ -104,8 +103,7 @@ class Start(unittest.TestCase):
                 lambda: condition(process.pid) or process.poll() is not None, 20, step=0.0001))
             process.send_signal(number)
             _, text = process.communicate(timeout=20)
-            for suffix in ("", ".ctl"):
-                self.assertFalse(os.path.exists(f"/dev/shm/ringcast-{process.pid}{suffix}"))
+            self.assertEqual(left_behind(process.pid), [])
             return (process.returncode, text), text.decode(errors="replace")
         code, text = until_room(attempt)
         self.assertIn(code, (-number, 0), text)

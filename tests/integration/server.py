@@ -175,10 +175,10 @@ def within(seconds, attempt, tries=5):
 
 
 def left_behind(pid):
-    """The files of a server of this user that has ended. A killed server of another user may have had
-    the same process ID: its file stays, because only that user's servers may remove it."""
+    """The files of a server that has ended. A killed server of another user may have had the same
+    process ID: an ordinary user's server leaves its file. Root starts servers as any user."""
     paths = [pathlib.Path(f"/dev/shm/ringcast-{pid}{suffix}") for suffix in ("", ".ctl")]
-    return [path for path in paths if path.exists() and path.stat().st_uid == os.geteuid()]
+    return [path for path in paths if path.exists() and os.geteuid() in (0, path.stat().st_uid)]
 
 
 class Server:

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -242,6 +243,8 @@ static void standard_input_ends_with_its_writer(void **state)
         assert_line(&reader, "one");
         assert_int_equal(next_status(&reader), LINE_READER_WAIT);
         close(ends[1]);
+        /* Whoever looks at /proc/PID/fd holds the closed end for a moment. */
+        assert_int_equal(poll(&(struct pollfd){.fd = ends[0], .events = POLLIN}, 1, -1), 1);
         assert_line(&reader, "two");
         assert_int_equal(next_status(&reader), LINE_READER_END);
         line_reader_close(&reader);

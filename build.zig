@@ -50,6 +50,7 @@ const rooms = [_]Room{
     .{ .name = "src/guard", .sees = &.{ "codec/base", "ring", "src/base" } },
     .{ .name = "src/config", .sees = &.{ "codec/base", "codec", "feeds", "src/base" } },
     .{ .name = "src/archive", .sees = &.{ "codec/base", "codec", "feeds", "src/base", "src/config" } },
+    .{ .name = "src/doctor", .sees = &.{ "codec/base", "codec", "ring", "ring/board", "ring/io", "feeds", "src/base", "src/config", "tools/common", "tools/insight" } },
     .{ .name = "src/access", .sees = &.{ "codec/base", "codec", "feeds", "src/base" } },
     .{ .name = "src/tls", .sees = &.{ "codec/base", "codec", "codec/tls", "ring", "ring/board", "ring/io", "ring/core", "src/base" } },
     .{ .name = "src/record", .sees = &.{ "codec/base", "codec", "ring/board", "feeds", "src/base" } },
@@ -72,7 +73,7 @@ const rooms = [_]Room{
     .{ .name = "bench", .sees = bench_sees },
 };
 const ring_sees: []const []const u8 = &.{ "codec/base", "codec", "codec/tls", "ring", "ring/board", "ring/io", "ring/link", "ring/fan", "ring/core" };
-const src_sees: []const []const u8 = ring_sees ++ &[_][]const u8{ "feeds", "src", "src/base", "src/systemd", "src/command", "src/guard", "src/config", "src/access", "src/tls", "src/record", "src/market", "src/request", "src/symbols", "src/session", "src/roll", "src/admin", "src/archive" };
+const src_sees: []const []const u8 = ring_sees ++ &[_][]const u8{ "feeds", "src", "src/base", "src/systemd", "src/command", "src/guard", "src/config", "src/access", "src/tls", "src/record", "src/market", "src/request", "src/symbols", "src/session", "src/roll", "src/admin", "src/archive", "src/doctor" };
 const tap_sees: []const []const u8 = &.{ "codec/base", "codec", "tools/common" };
 const tools_load_sees: []const []const u8 = &.{ "codec/base", "codec", "ring/io", "tools/common" };
 const tools_bench_sees: []const []const u8 = tools_load_sees ++ &[_][]const u8{"tools/load"};
@@ -86,7 +87,7 @@ const codec = Library{ .name = "codec", .rooms = &.{ "codec", "codec/tls", "code
 const ring = Library{ .name = "ring", .rooms = &.{ "ring/board", "ring/io", "ring/link", "ring/fan", "ring/core" } };
 const board = Library{ .name = "board", .rooms = &.{"ring/board"} };
 const feeds = Library{ .name = "feeds", .rooms = &.{ "feeds", "feeds/sim", "feeds/replay", "feeds/venue", "feeds/ingest" } };
-const src = Library{ .name = "src", .rooms = &.{ "src", "src/base", "src/systemd", "src/command", "src/guard", "src/config", "src/access", "src/tls", "src/record", "src/market", "src/request", "src/symbols", "src/session", "src/roll", "src/admin", "src/archive" } };
+const src = Library{ .name = "src", .rooms = &.{ "src", "src/base", "src/systemd", "src/command", "src/guard", "src/config", "src/access", "src/tls", "src/record", "src/market", "src/request", "src/symbols", "src/session", "src/roll", "src/admin", "src/archive", "src/doctor" } };
 const tools = Library{ .name = "tools", .rooms = &.{ "tools/common", "tools/tap", "tools/load", "tools/bench", "tools/insight", "tools/ctl" } };
 const insight = Library{ .name = "insight", .rooms = &.{ "tools/ctl", "tools/insight", "tools/common" } };
 const publish = Library{ .name = "publish", .rooms = &.{"libringcast"} };

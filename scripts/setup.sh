@@ -41,7 +41,6 @@ run_packages=(
     zlib1g-dev       # permessage-deflate, HdrHistogram logs
     libzstd-dev      # recordings
     libxxhash-dev    # the running hash of what a channel sent
-    systemtap-sdt-dev # probes for bpftrace
     python3          # unpacks the toolchain
     python3-pip      # fetches it
 )
@@ -105,7 +104,7 @@ long_packages=(
 aarch64=.toolchain/aarch64
 aarch64_packages=(
     libcap-dev libcmocka-dev libjansson-dev libjemalloc-dev libmicrohttpd-dev libssl-dev liburing-dev
-    libuv1-dev libwebsockets-dev libxxhash-dev libyaml-dev libzstd-dev systemtap-sdt-dev zlib1g-dev
+    libuv1-dev libwebsockets-dev libxxhash-dev libyaml-dev libzstd-dev zlib1g-dev
     # the libraries that they load,
     libc6 libcmocka0 libjansson4 libjemalloc2 libmicrohttpd12 libssl3 liburing2 libyaml-0-2 libzstd1
     zlib1g

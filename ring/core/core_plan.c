@@ -1,12 +1,12 @@
 /* The sends of a turn, batch by batch: what is new, what waits for single connections, those that
  * are behind, and replays. */
+#include "codec/base/probes.h"
 #include "ring/core/core_state.h"
 #include "ring/fan/account.h"
 #include "ring/fan/fanout.h"
 #include "ring/fan/puller.h"
 #include "ring/fan/replayer.h"
 #include "ring/link/sender.h"
-#include "ring/probes.h"
 
 /* ---- Batches ---- */
 

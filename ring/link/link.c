@@ -6,8 +6,8 @@
 #include <sys/socket.h>
 
 #include "codec/base/check.h"
+#include "codec/base/probes.h"
 #include "ring/link/links.h"
-#include "ring/probes.h"
 
 #define TO(stage) (1u << LINK_##stage)
 static const uint8_t link_next_stages[LINK_STAGE_COUNT] = {

@@ -1,0 +1,79 @@
+#include "src/doctor/doctor.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec/base/check.h"
+
+#define DOCTOR_PATH_BYTES_MAX 512
+#define DOCTOR_NUMBER_BYTES_MAX 64
+
+static bool doctor_read_at(const struct doctor *doctor, char *out, size_t bytes, const char *format,
+                           va_list values)
+{
+    char path[DOCTOR_PATH_BYTES_MAX];
+    assert_always(bytes > 0);
+    int root_bytes = snprintf(path, sizeof path, "%s", doctor->root);
+    assert_always(root_bytes >= 0 && root_bytes < (int)sizeof path);
+    size_t left = sizeof path - (size_t)root_bytes;
+    int path_bytes = vsnprintf(path + root_bytes, left, format, values);
+    FILE *file = path_bytes >= 0 && (size_t)path_bytes < left ? fopen(path, "re") : NULL;
+    if (file == NULL) {
+        return false;
+    }
+    size_t got = fread(out, 1, bytes - 1, file);
+    bool is_read = ferror(file) == 0;
+    fclose(file);
+    out[is_read ? got : 0] = '\0';
+    return is_read;
+}
+
+bool doctor_read(const struct doctor *doctor, char *out, size_t bytes, const char *path, ...)
+{
+    va_list values;
+    va_start(values, path);
+    bool is_read = doctor_read_at(doctor, out, bytes, path, values);
+    va_end(values);
+    return is_read;
+}
+
+bool doctor_read_number(const struct doctor *doctor, int64_t *out, const char *path, ...)
+{
+    char text[DOCTOR_NUMBER_BYTES_MAX];
+    char *end;
+    va_list values;
+    va_start(values, path);
+    bool is_read = doctor_read_at(doctor, text, sizeof text, path, values);
+    va_end(values);
+    if (!is_read) {
+        return false;
+    }
+    errno = 0;
+    int64_t number = strtoll(text, &end, 10);
+    if (end == text || errno != 0) {
+        return false;
+    }
+    *out = number;
+    return true;
+}
+
+struct doctor_finding *doctor_add(struct doctor *doctor, const char *id, enum doctor_level level)
+{
+    assert_always(doctor->count < DOCTOR_FINDINGS_MAX);
+    assert_always(level <= DOCTOR_FAIL);
+    struct doctor_finding *finding = &doctor->findings[doctor->count++];
+    *finding = (struct doctor_finding){.id = id, .level = level};
+    return finding;
+}
+
+void doctor_text(char out[DOCTOR_TEXT_BYTES_MAX], const char *format, ...)
+{
+    va_list values;
+    va_start(values, format);
+    int bytes = vsnprintf(out, DOCTOR_TEXT_BYTES_MAX, format, values);
+    va_end(values);
+    assert_debug(bytes >= 0 && bytes < DOCTOR_TEXT_BYTES_MAX);
+}

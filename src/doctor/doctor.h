@@ -1,0 +1,74 @@
+/*
+ * doctor: `ringcast doctor` looks at what the host and a server's limits do to its latency, and
+ * says what to change. It changes nothing.
+ *
+ * A check reads files below doctor->root, and facts that only calls can give from doctor->host; it
+ * adds a finding for what it sees. Tests give it a tree of files and made facts.
+ *
+ * Owner    doctor_command(). Threads: one; a whole run ends within 2 s.
+ * Memory   Findings are in the struct, at most DOCTOR_FINDINGS_MAX.
+ * Errors   What cannot be read is no fault: the check adds DOCTOR_UNKNOWN with the reason.
+ */
+#ifndef RINGCAST_SRC_DOCTOR_H
+#define RINGCAST_SRC_DOCTOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "src/config/options.h"
+
+#define DOCTOR_FINDINGS_MAX 128
+#define DOCTOR_TEXT_BYTES_MAX 400
+
+enum doctor_level {
+    DOCTOR_OK,      /* shown with --verbose */
+    DOCTOR_UNKNOWN, /* shown with --verbose; what is missing */
+    DOCTOR_INFO,
+    DOCTOR_WARN, /* exit status 1 */
+    DOCTOR_FAIL, /* exit status 2 */
+};
+
+struct doctor_finding {
+    const char *id; /* of the check, as in "cpu.quota" */
+    enum doctor_level level;
+    char is[DOCTOR_TEXT_BYTES_MAX];     /* what was found, with its figures */
+    char why[DOCTOR_TEXT_BYTES_MAX];    /* why it matters; empty for DOCTOR_OK */
+    char change[DOCTOR_TEXT_BYTES_MAX]; /* what to change; empty: nothing need be */
+};
+
+/* What files do not say. */
+struct doctor_host {
+    char release[65];        /* uname */
+    int uring_error;         /* of setting up a ring as the server does: 0 or a negative errno */
+    uint32_t uring_rung;     /* of engine_uring's ladder; 0 is the best */
+    uint64_t clock_ns;       /* what reading the monotonic clock costs */
+    int clock_state;         /* of adjtimex: TIME_OK...; negative: errno */
+    uint64_t shm_free_bytes; /* of /dev/shm; UINT64_MAX: not known */
+    /* ... each owner adds what its checks need */
+};
+
+struct doctor {
+    const char *root; /* before every path that is read; "" except in tests */
+    const struct doctor_host *host;
+    const struct options *options; /* of the server that runs, or is to run */
+    int pid;                       /* of the running server; 0: none */
+    struct doctor_finding findings[DOCTOR_FINDINGS_MAX];
+    uint32_t count;
+};
+
+/* The text of a file below the root, NUL-terminated, cut off after bytes - 1. false: it cannot be
+ * read. The path is a format. */
+bool doctor_read(const struct doctor *doctor, char *out, size_t bytes, const char *path, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* The number at the start of such a file. */
+bool doctor_read_number(const struct doctor *doctor, int64_t *out, const char *path, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Adds a finding whose texts the caller writes with doctor_text(). */
+struct doctor_finding *doctor_add(struct doctor *doctor, const char *id, enum doctor_level level);
+void doctor_text(char out[DOCTOR_TEXT_BYTES_MAX], const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -19,17 +19,24 @@
 
 /* ---- The publisher ---- */
 
-/* Of a feed: the time since the poll was due, by the feed's own clock, and what it has brought. */
-static inline void trace_feed_poll(uint32_t feed, uint64_t ticks, uint64_t ns, uint64_t late_ns)
+/* late_ns: since the time that the feed had asked for; 0: it had asked for none. */
+static inline void trace_feed_poll_begin(uint32_t feed, uint64_t late_ns)
 {
-    PROBE4(feed_poll, feed, ticks, ns, late_ns);
+    PROBE2(feed_poll_begin, feed, late_ns);
 }
 
-/* In the log, not shown yet. since_ns: since the tick was received; simulated: since it was due. */
-static inline void trace_publish(uint32_t channel, uint64_t seq, uint64_t index, uint64_t bytes,
-                                 uint64_t ts_pub, uint64_t since_ns)
+/* Its end. ticks: that it brought. */
+static inline void trace_feed_poll(uint32_t feed, uint64_t ticks)
 {
-    PROBE6(publish, channel, seq, index, bytes, ts_pub, since_ns);
+    PROBE2(feed_poll, feed, ticks);
+}
+
+/* In the log, not shown yet. late_ns: since the tick was received; simulated: since it was due; 0:
+ * nobody knows. */
+static inline void trace_publish(uint32_t channel, uint64_t seq, uint64_t index, uint64_t bytes,
+                                 uint64_t ts_pub, uint64_t late_ns)
+{
+    PROBE6(publish, channel, seq, index, bytes, ts_pub, late_ns);
 }
 
 static inline void trace_refuse(uint32_t channel, uint32_t reason)
@@ -55,6 +62,7 @@ static inline void trace_derive(uint32_t source_channel, uint32_t channel, uint6
     PROBE3(derive, source_channel, channel, seq);
 }
 
+/* oldest_ns: since the ts_pub of the first. */
 static inline void trace_show(uint64_t first_index, uint64_t ticks, uint64_t oldest_ns)
 {
     PROBE3(show, first_index, ticks, oldest_ns);

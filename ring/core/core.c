@@ -19,6 +19,7 @@
 #include "ring/link/opening.h"
 #include "ring/link/receiver.h"
 #include "ring/link/securing.h"
+#include "ring/trace.h"
 
 #define CORE_SLEEP_NS_MAX (100 * NS_PER_MS) /* so that core_stop needs no wake-up of its own */
 #define CORE_SPIN_NS (50 * NS_PER_US)       /* before a core without inline publisher sleeps */
@@ -507,6 +508,7 @@ bool core_wake(struct core *core, struct engine *waker)
         atomic_exchange_explicit(&core->armed, 0, memory_order_relaxed) == 0) {
         return false;
     }
+    trace_wake(core->options.index);
     /* A core that is not woken wakes by itself, CORE_SLEEP_NS_MAX later at most. */
     return engine_wake(&core->links.engine, waker, links_tag(OP_WAKE, 0, 0));
 }

@@ -43,8 +43,10 @@ void tick_writer_show(struct tick_writer *writer)
 void tick_writer_refuse(struct tick_writer *writer, uint32_t channel)
 {
     char text[LOG_LINE_BYTES_MAX];
+    bool has_channel = tick_writer_has_channel(writer, channel);
+    trace_refuse(channel, has_channel);
     counter_add(&writer->counters->ticks_refused, 1);
-    if (channel >= channels_count(writer->channels)) {
+    if (!has_channel) {
         return; /* Told when the channel was refused. */
     }
     uint64_t *word = &writer->refused_channels[channel / 64];

@@ -117,6 +117,7 @@ const shipped = [_]Shipped{
     .{ .from = "packaging", .ending = "ringcast.limits", .to = "share/ringcast" },
     .{ .from = "packaging", .ending = "ringcast.logrotate", .to = "share/ringcast" },
     .{ .from = "container", .ending = "seccomp.json", .to = "share/ringcast" },
+    .{ .from = "tools/trace", .ending = ".bt", .to = "share/ringcast/trace" },
     .{ .from = "container/prometheus", .ending = "prometheus.yml", .to = "share/ringcast/prometheus" },
     .{ .from = "container/prometheus", .ending = "alert_rules.yml", .to = "share/ringcast/prometheus" },
     .{ .from = "container/prometheus", .ending = "alertmanager.yml", .to = "share/ringcast/prometheus" },

@@ -79,7 +79,14 @@ static inline void trace_wake(uint32_t core)
 
 /* ---- A core ---- */
 
-static inline void trace_awake(uint32_t core, uint64_t asleep_ns, uint64_t asked_ns, uint32_t how)
+enum trace_how {
+    TRACE_BY_MESSAGE = 1, /* of another thread */
+    TRACE_BY_TIMER,
+    TRACE_BY_COMPLETION, /* a client's bytes, or a new one */
+};
+
+static inline void trace_awake(uint32_t core, uint64_t asleep_ns, uint64_t asked_ns,
+                               enum trace_how how)
 {
     PROBE4(awake, core, asleep_ns, asked_ns, how);
 }
@@ -150,9 +157,9 @@ static inline void trace_conn_refuse(uint32_t core, uint32_t conn, uint32_t stat
 }
 
 static inline void trace_conn_close(uint32_t core, uint32_t conn, uint32_t code, const char *cause,
-                                    uint64_t frames_sent, uint64_t frames_lost)
+                                    uint64_t frames_sent, uint64_t frames_lost, uint32_t gen)
 {
-    PROBE6(conn_close, core, conn, code, (uintptr_t)cause, frames_sent, frames_lost);
+    PROBE7(conn_close, core, conn, code, (uintptr_t)cause, frames_sent, frames_lost, gen);
 }
 
 static inline void trace_accept_pause(uint32_t core, uint32_t conns)
@@ -228,7 +235,6 @@ static inline void trace_lag(uint32_t core, uint32_t conn, uint64_t ms, uint32_t
 static inline void trace_jump(uint32_t core, uint32_t conn, uint64_t from, uint64_t to,
                               uint32_t verdict)
 {
-    assert_debug(from < to);
     PROBE5(jump, core, conn, from, to, verdict);
 }
 

@@ -19,6 +19,7 @@
 #include "ring/link/opening.h"
 #include "ring/link/receiver.h"
 #include "ring/link/securing.h"
+#include "ring/trace.h"
 
 #define CORE_SLOW_TURN_NS NS_PER_MS     /* Longer turns are counted. */
 #define CORE_STOOD_NS (500 * NS_PER_MS) /* A longer turn: the core stood still. */
@@ -427,6 +428,7 @@ static void core_count_turn(struct core *core)
     }
     if (__builtin_expect(busy_ns > CORE_SLOW_TURN_NS, 0)) {
         counter_add(&counters->turns_slow, 1);
+        trace_slow(core->options.index, busy_ns);
     }
     counter_set(&counters->blocked_ns, links_blocked_ns(&core->links));
 }

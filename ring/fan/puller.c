@@ -466,6 +466,7 @@ void puller_plan(struct fan *fan, struct subscriber *subscriber, struct link_vie
     struct plan_batch *batch = fan->batch;
     assert_always(subscriber->mode == SUBSCRIBER_PULLING);
     assert_always(fan_has_room(batch));
+    uint64_t conflated_before = fan_frames_conflated(fan, subscriber);
     struct send_plan *plan = &batch->plans[batch->plan_count];
     *plan = (struct send_plan){
         .conn = fan_index(fan, subscriber),
@@ -483,7 +484,7 @@ void puller_plan(struct fan *fan, struct subscriber *subscriber, struct link_vie
         return;
     }
     trace_pull(fan->reader, plan->conn, plan->from, plan->to - plan->from, plan->frames,
-               fan_frames_conflated(fan, subscriber));
+               fan_frames_conflated(fan, subscriber) - conflated_before);
     if (view->waiting_bytes > 0 || plan->iov_count > 0) {
         batch->plan_count++;
     } else {

@@ -84,7 +84,7 @@ class Late(unittest.TestCase):
             thread.start()
             try:
                 tick = client.next_message(("trade",))
-                script.wait_for(r"FEEDS")
+                script.wait_for(r"^\S+ +0 +\d+ +\d+ +\d+ +(?:2[5-9]|[3-9]\d)\d +\d+ ")
             finally:
                 is_over.set()
                 thread.join()

@@ -1,0 +1,185 @@
+"""The scripts of tools/trace about clients, on a live server under load: what they show is true where the test can know it."""
+import json
+import pathlib
+import re
+import signal
+import subprocess
+import time
+import unittest
+
+import tracing
+from clients import RawClient, Tracker, request, subscribe_message
+from ptrace import StoppedThread
+from server import Server, ServerTestCase, wait_until
+
+SECONDS = 60
+SMALL = ("--send-buffer-bytes", 65536, "--frame-log-bytes", "1m")
+FEED = ("--feed", "sim:symbols=20,rate=2000,types=quote")
+
+
+def setUpModule():
+    tracing.require()
+
+
+def port_of(client):
+    return client.socket.getsockname()[1]
+
+
+def descriptor_of(server, client):
+    """The server's, by ss, as an operator would find it."""
+    said = subprocess.run(["ss", "-tnpH", f"sport = :{server.port} and dport = :{port_of(client)}"],
+                          capture_output=True, text=True, check=True).stdout
+    return int(re.search(rf"pid={server.pid},fd=(\d+)", said)[1])
+
+
+def stalled_client(server, **data):
+    client = RawClient(server.port, receive_buffer=4096, timeout=SECONDS)
+    client.send_text(subscribe_message(["*"], ["quote"], **data))
+    return client
+
+
+def read(client, seconds):
+    """All that comes in this time; returns what a tracker made of it."""
+    tracker = Tracker()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        client.next_message(tracker=tracker)
+    return tracker
+
+
+def total(text, name, *key):
+    """The sum of what the seconds of a script show for a key of a map."""
+    words = rf"\[{', '.join(map(str, key))}\]" if key else ""
+    return sum(int(value) for value in re.findall(rf"^@{name}{words}: (\d+)$", text, re.M))
+
+
+class Loaded(ServerTestCase):
+    """A server with 20 clients that keep up."""
+    options = (*SMALL, *FEED)
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.enterClassContext(tracing.readers(cls.server, 20))
+
+
+class Blocked(Loaded):
+    LINE = r"^\d\d:\d\d:\d\d +0 +\d+ +{fd} +{port} +\d+ +(\d+)$"
+
+    def test_it_names_the_client_that_stopped_and_for_how_long(self):
+        began = time.monotonic()
+        with tracing.Script(self.server, "blocked", 50) as script, stalled_client(self.server) as client:
+            key = {"fd": descriptor_of(self.server, client), "port": port_of(client)}
+            script.wait_for(r"^@full_since\[0, \d+, {fd}, {port}\]: \d\d:\d\d:\d\d$".format(**key))
+            known = time.monotonic()
+            self.server.wait_for_ticks(1000)
+            held = time.monotonic() - known
+            read(client, 0.1)
+            line = script.wait_for(self.LINE.format(**key))
+            self.assertGreaterEqual(int(line[1]), int(held * 1000))
+            self.assertLessEqual(int(line[1]), (time.monotonic() - began) * 1000)
+            others = [int(ms) for ms in re.findall(self.LINE.format(fd=r"\d+", port=r"\d+"), script.text, re.M)]
+            self.assertGreaterEqual(min(others), 50)
+            self.assertIn("@full_ms:", script.stop())
+
+    def test_a_client_that_leaves_while_its_socket_is_full_has_a_line(self):
+        with tracing.Script(self.server, "blocked") as script:
+            client = stalled_client(self.server)
+            port = port_of(client)
+            script.wait_for(rf"^@full_since\[0, \d+, \d+, {port}\]: ")
+            client.reset()
+            script.wait_for(self.LINE.format(fd=r"\d+", port=port))
+            self.assertNotIn(f", {port}]", script.stop().rpartition(f" {port} ")[2])
+
+
+class Slowest(Loaded):
+    def conflated(self, client):
+        listed = json.loads(self.server.admin("/admin/clients")[2])["clients"]
+        return next(it["frames_conflated"] for it in listed if it["address"].endswith(f":{port_of(client)}"))
+
+    def test_it_names_the_client_that_is_behind_and_what_it_was_not_sent(self):
+        with tracing.Script(self.server, "slowest") as script, stalled_client(self.server) as client:
+            key = f"0, \\d+, {descriptor_of(self.server, client)}"
+            self.server.wait_until_blocked()
+            self.server.wait_for_ticks(1000)
+            received = read(client, 1).frames
+            before = self.conflated(client)
+            for name in ("full_ms", "times_full", "caught_up_frames", "conflated_frames"):
+                script.wait_for(rf"^@{name}\[{key}\]: [1-9]")
+            text = script.stop()
+            self.assertTrue(0 < before <= total(text, "conflated_frames", key) <= self.conflated(client))
+            self.assertLessEqual(total(text, "caught_up_frames", key), received)
+
+
+class Accept(ServerTestCase):
+    LINE = r"^\d\d:\d\d:\d\d +0 +\d+ +{port} +(-?\d+) +(\d+)$"
+
+    def is_stopped(self):
+        states = [(task / "stat").read_text().rpartition(")")[2].split()[0]
+                  for task in pathlib.Path(f"/proc/{self.server.pid}/task").iterdir()]
+        return set(states) == {"T"}
+
+    def test_it_tells_a_busy_core_from_a_slow_request(self):
+        with tracing.Script(self.server, "accept") as script:
+            slow = RawClient(self.server.port, upgrade=False)
+            self.assertTrue(wait_until(lambda: self.server.stats()["connections"]["open"] == 1))
+            began = time.monotonic()
+            self.server.wait_for_ticks(100)
+            slow_us = (time.monotonic() - began) * 1e6
+            slow.send(request())
+            self.assertEqual(slow.read_head(), 101)
+            self.server.signal(signal.SIGSTOP)
+            self.assertTrue(wait_until(self.is_stopped))
+            waiting = RawClient(self.server.port, upgrade=False)
+            waiting.send(request())
+            began = time.monotonic()
+            time.sleep(0.3)
+            waiting_us = (time.monotonic() - began) * 1e6
+            self.server.signal(signal.SIGCONT)
+            self.assertEqual(waiting.read_head(), 101)
+            bad = RawClient(self.server.port, upgrade=False)
+            bad.send(request(version="12"))
+            self.assertEqual(bad.read_head(), 426)
+            of_slow, of_waiting = (script.wait_for(self.LINE.format(port=port_of(it))) for it in (slow, waiting))
+            self.assertGreater(int(of_slow[2]), slow_us)
+            self.assertGreater(int(of_waiting[1]), waiting_us)
+            self.assertLess(int(of_slow[1]), slow_us)
+            text = script.stop()
+        self.assertIn("@refused_status[426]: 1\n", text)
+        for name in ("backlog_us", "request_us"):
+            counts = re.search(rf"^@{name}: \n((?:\[.*\n)+)", text, re.M)[1]
+            self.assertEqual(sum(map(int, re.findall(r"(\d+) \|", counts))), 2)
+        for client in (slow, waiting, bad):
+            client.close()
+
+
+class Retransmits(unittest.TestCase):
+    def test_it_names_the_peer_to_which_the_network_loses_packets(self):
+        with tracing.Link() as link, Server(*FEED, host=link.SERVER, prefix=link.server.prefix) as server:
+            with link.client.inside():
+                lossy, healthy = (RawClient((link.SERVER, server.port), timeout=SECONDS) for _ in range(2))
+            link.lose(3, f"tcp dport {port_of(lossy)}")
+            with lossy, healthy, tracing.Script(server, "retransmits", server.port) as script:
+                for client in (lossy, healthy):
+                    client.subscribe(["*"], ["quote"])
+                while link.lost() < 10:
+                    read(lossy, 0.2)
+                    read(healthy, 0.2)
+                peer = f"{link.CLIENT}, {port_of(lossy)}"
+                script.wait_for(rf"^@second\[{link.CLIENT}, {port_of(lossy)}\]: \d+$")
+                text = script.stop()
+                counts = [(total(text, "all", link.CLIENT, port_of(client)), self.sent_again(link, client))
+                          for client in (lossy, healthy)]
+        self.assertGreater(counts[0][0], 0)
+        self.assertGreater(counts[0][0], counts[1][0])
+        for traced, by_kernel in counts:
+            self.assertLessEqual(traced, by_kernel)
+
+    def sent_again(self, link, client):
+        """What the kernel has counted for the connection. A client that acknowledges late is sent some again, too."""
+        said = link.server.run("ss", "-tinH", f"dport = :{port_of(client)}")
+        return int((re.search(r" retrans:\d+/(\d+)", said) or [0, 0])[1])
+
+
+if __name__ == "__main__":
+    unittest.main()

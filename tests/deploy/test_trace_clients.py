@@ -32,9 +32,9 @@ def descriptor_of(server, client):
     return int(re.search(rf"pid={server.pid},fd=(\d+)", said)[1])
 
 
-def stalled_client(server, **data):
+def stalled_client(server, types=("quote",)):
     client = RawClient(server.port, receive_buffer=4096, timeout=SECONDS)
-    client.send_text(subscribe_message(["*"], ["quote"], **data))
+    client.send_text(subscribe_message(["*"], types))
     return client
 
 
@@ -100,9 +100,11 @@ class Slowest(Loaded):
     def test_it_names_the_client_that_is_behind_and_what_it_was_not_sent(self):
         with tracing.Script(self.server, "slowest") as script, stalled_client(self.server) as client:
             key = f"0, \\d+, {descriptor_of(self.server, client)}"
-            self.server.wait_until_blocked()
-            self.server.wait_for_ticks(1000)
-            received = read(client, 1).frames
+            received = 0
+            for _ in range(2):
+                self.server.wait_until_blocked()
+                self.server.wait_for_ticks(1000)
+                received += read(client, 1).frames
             before = self.conflated(client)
             for name in ("full_ms", "times_full", "caught_up_frames", "conflated_frames"):
                 script.wait_for(rf"^@{name}\[{key}\]: [1-9]")
@@ -151,6 +153,58 @@ class Accept(ServerTestCase):
             self.assertEqual(sum(map(int, re.findall(r"(\d+) \|", counts))), 2)
         for client in (slow, waiting, bad):
             client.close()
+
+
+class Laps(ServerTestCase):
+    """The publisher has a thread of its own, so that it goes on when the core is stopped."""
+    LOG_BYTES = 1 << 20
+    options = ("--send-buffer-bytes", 65536, "--frame-log-bytes", LOG_BYTES, "--publisher", "thread",
+               "--feed", "sim:symbols=20,rate=12000,burst=100,types=trade")
+
+    def published_bytes(self):
+        return self.server.stats()["publisher"]["tick_bytes"]
+
+    def test_a_gap_is_counted_as_its_client_is_told_of_it(self):
+        with tracing.Script(self.server, "laps") as script, stalled_client(self.server, types=("trade",)) as client:
+            tracker = Tracker()
+            self.server.wait_until_blocked()
+            goal = self.published_bytes() + 2 * self.LOG_BYTES
+            self.assertTrue(wait_until(lambda: self.published_bytes() > goal, SECONDS))
+            while not tracker.gaps:
+                client.next_message(tracker=tracker)
+            script.wait_for(r"^@jumps\[the log passed it\]: \d+$")
+            script.wait_for(r"^@lost_frames\[0, \d+\]: \d+$")
+            text = script.stop()
+        lost = total(text, "lost_frames", 0, r"\d+")
+        self.assertGreaterEqual(lost, sum(tracker.lost.values()))
+        self.assertLessEqual(lost, self.server.stats()["message_queue"]["frames_lost"])
+        self.assertEqual(len(tracker.gaps), min(len(tracker.gaps), total(text, "gaps")))
+
+    def test_a_core_that_stops_is_passed_or_waited_for(self):
+        """It is passed, unless it stopped while it sent bytes of the log."""
+        deadline = time.monotonic() + 2 * SECONDS
+        seen = set()
+        with tracing.readers(self.server, 20, "--types", "trade"), tracing.Script(self.server, "laps") as script, \
+                StoppedThread(self.server.pid, "core-0") as core:
+            while seen != {"passed", "waited"}:
+                self.assertLess(time.monotonic(), deadline, seen)
+                if "passed" in seen:
+                    core.stop_in_submit(8)
+                else:
+                    core.stop()
+                before, began, mark = self.published_bytes(), time.monotonic(), len(script.text)
+                is_passed = wait_until(lambda: self.published_bytes() > before + 2 * self.LOG_BYTES, 2)
+                held_us = (time.monotonic() - began) * 1e6
+                core.go_on()
+                if is_passed:
+                    script.wait_until(lambda text: re.search(r" core 0 lost [1-9]\d* frames of stream 0, ", text[mark:]))
+                    seen.add("passed")
+                else:
+                    script.wait_until(lambda text: any(int(us) >= held_us for us in re.findall(
+                        r" the publisher waited (\d+) us for core 0$", text[mark:], re.M)))
+                    seen.add("waited")
+            text = script.stop()
+        self.assertEqual(len(re.findall(r" core 0 lost ", text)), self.server.stats()["message_queue"]["core_laps"])
 
 
 class Retransmits(unittest.TestCase):

@@ -1,8 +1,8 @@
 /*
  * main: sets the broadcaster up, waits for signals, and takes it down again.
  *
- * `ringcast WORD` runs one of the commands instead: help, archive, restore, stat (tools/insight),
- * ctl or health (tools/ctl).
+ * `ringcast WORD` runs one of the commands instead: help, archive, restore, doctor, stat
+ * (tools/insight), ctl or health (tools/ctl).
  *
  * Set-up is a table of steps (server.h); each builds on those before it and says in one line what
  * went wrong. main_close() takes down whatever has been set up, in the opposite order.
@@ -34,6 +34,7 @@
 #include "src/config/options_help.h"
 #include "src/config/options_parse.h"
 #include "src/config/options_print.h"
+#include "src/doctor/doctor_command.h"
 #include "src/market/channel_rates.h"
 #include "src/market/publisher.h"
 #include "src/market/staleness_watch.h"
@@ -84,6 +85,7 @@ static const struct {
     {"stat", "show what a running server does, once a second", stat_command},
     {"ctl", "control a running server: ringcast ctl --help", ctl_command},
     {"health", "check whether a running server is well, for probes", health_command},
+    {"doctor", "say what to change at this host for a low latency", doctor_command},
     {"archive", "put the configuration and its files into one archive", archive_command},
     {"restore", "put the files of an archive back", restore_command},
     {"help", "explain a topic or an option: ringcast help [TOPIC|OPTION]", main_help},

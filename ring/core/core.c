@@ -19,6 +19,7 @@
 #include "ring/link/opening.h"
 #include "ring/link/receiver.h"
 #include "ring/link/securing.h"
+#include "ring/trace.h"
 
 #define CORE_SLOW_TURN_NS NS_PER_MS     /* Longer turns are counted. */
 #define CORE_STOOD_NS (500 * NS_PER_MS) /* A longer turn: the core stood still. */

@@ -88,6 +88,7 @@ bool core_wake(struct core *core, struct engine *waker)
         atomic_exchange_explicit(&core->armed, 0, memory_order_relaxed) == 0) {
         return false;
     }
+    trace_wake(core->options.index);
     /* A core that is not woken wakes by itself, CORE_SLEEP_NS_MAX later at most. */
     return engine_wake(&core->links.engine, waker, links_tag(OP_WAKE, 0, 0));
 }

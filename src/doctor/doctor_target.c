@@ -1,0 +1,151 @@
+#include "src/doctor/doctor_target.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "codec/base/check.h"
+#include "src/base/file.h"
+
+#define DOCTOR_TARGET_PATH_BYTES_MAX 64
+
+/* The texts of a file in /proc that has them one after the other, each with a zero at its end.
+ * *texts_out ends with NULL. Returns how many, or a negative errno. */
+static int doctor_target_read_texts(int pid, const char *name, char **bytes_out, char ***texts_out)
+{
+    char path[DOCTOR_TARGET_PATH_BYTES_MAX];
+    size_t bytes;
+    snprintf(path, sizeof path, "/proc/%d/%s", pid, name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return -errno;
+    }
+    int error = file_read(fd, DOCTOR_TARGET_BYTES_MAX, bytes_out, &bytes);
+    close(fd);
+    if (error < 0) {
+        return error;
+    }
+    int count = 0;
+    for (size_t at = 0; at < bytes; at += strlen(*bytes_out + at) + 1) {
+        count++;
+    }
+    char **texts = calloc((size_t)count + 1, sizeof *texts);
+    if (texts == NULL) {
+        free(*bytes_out);
+        *bytes_out = NULL;
+        return -ENOMEM;
+    }
+    char *text = *bytes_out;
+    for (int i = 0; i < count; i++) {
+        texts[i] = text;
+        text += strlen(text) + 1;
+    }
+    *texts_out = texts;
+    return count;
+}
+
+/* Whether it runs as a server, not as a command such as `ringcast stat`. */
+static bool doctor_target_is_server(int pid, int argument_count, char *const *arguments)
+{
+    char path[DOCTOR_TARGET_PATH_BYTES_MAX];
+    char name[16] = "";
+    snprintf(path, sizeof path, "/proc/%d/comm", pid);
+    FILE *file = fopen(path, "re");
+    if (file != NULL) {
+        size_t got = fread(name, 1, sizeof name - 1, file);
+        name[got] = '\0';
+        fclose(file);
+    }
+    return strcmp(name, "ringcast\n") == 0 && argument_count > 0 &&
+           (argument_count == 1 || arguments[1][0] == '-');
+}
+
+/* Parses as the server did, in its working directory. */
+static int doctor_target_parse(struct doctor_target *target, int argument_count,
+                               char error_out[OPTIONS_ERROR_BYTES_MAX])
+{
+    static char *nothing[] = {NULL};
+    char path[DOCTOR_TARGET_PATH_BYTES_MAX];
+    cpu_set_t cpus;
+    char *const *variables = target->variables == NULL ? nothing : target->variables;
+    struct options_input input = options_input_here(argument_count, target->arguments, &cpus);
+    input.environment = variables;
+    sched_getaffinity(target->pid, sizeof cpus, &cpus);
+    int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    snprintf(path, sizeof path, "/proc/%d/cwd", target->pid);
+    if (here < 0 || chdir(path) < 0) {
+        doctor_text(target->note, "The working directory of process %d cannot be entered: %s.",
+                    target->pid, strerror(errno));
+    }
+    int error = options_parse(&target->options, &input, error_out);
+    if (here >= 0) {
+        (void)!fchdir(here);
+        close(here);
+    }
+    return error;
+}
+
+static int doctor_target_take_defaults(struct doctor_target *target, const char *why,
+                                       char error_out[OPTIONS_ERROR_BYTES_MAX])
+{
+    static char *nothing[] = {NULL};
+    char *arguments[] = {(char *)(uintptr_t) "ringcast", NULL};
+    cpu_set_t cpus;
+    struct options_input input = options_input_here(1, arguments, &cpus);
+    input.environment = nothing;
+    doctor_text(target->note, "The options of process %d are not known: %.250s.", target->pid, why);
+    return options_parse(&target->options, &input, error_out);
+}
+
+int doctor_target_open_server(struct doctor_target *target_out, int pid,
+                              char error_out[OPTIONS_ERROR_BYTES_MAX])
+{
+    struct doctor_target *target = target_out;
+    assert_always(pid > 0);
+    *target = (struct doctor_target){.pid = pid};
+    snprintf(target->subject, sizeof target->subject, "server %d", pid);
+    int count = doctor_target_read_texts(pid, "cmdline", &target->command_line, &target->arguments);
+    if (count == -ENOENT || count == -ESRCH) {
+        snprintf(error_out, OPTIONS_ERROR_BYTES_MAX, "no process %d runs", pid);
+        return -EINVAL;
+    }
+    if (count < 0) {
+        return doctor_target_take_defaults(target, strerror(-count), error_out);
+    }
+    if (!doctor_target_is_server(pid, count, target->arguments)) {
+        snprintf(error_out, OPTIONS_ERROR_BYTES_MAX,
+                 "process %d is not a server of ringcast; `ringcast stat --list` lists them", pid);
+        doctor_target_close(target);
+        return -EINVAL;
+    }
+    int error = doctor_target_read_texts(pid, "environ", &target->environment, &target->variables);
+    if (error < 0) {
+        doctor_text(target->note, "The environment of process %d cannot be read: %s.", pid,
+                    strerror(-error));
+    }
+    if (doctor_target_parse(target, count, error_out) < 0) {
+        return doctor_target_take_defaults(target, error_out, error_out);
+    }
+    return 0;
+}
+
+int doctor_target_open_options(struct doctor_target *target_out, int argc, char *const *argv,
+                               char error_out[OPTIONS_ERROR_BYTES_MAX])
+{
+    cpu_set_t cpus;
+    struct options_input input = options_input_here(argc, argv, &cpus);
+    *target_out = (struct doctor_target){.subject = "a server with these options"};
+    return options_parse(&target_out->options, &input, error_out);
+}
+
+void doctor_target_close(struct doctor_target *target)
+{
+    options_deinit(&target->options);
+    free(target->arguments);
+    free(target->variables);
+    free(target->command_line);
+    free(target->environment);
+}

@@ -64,7 +64,7 @@ class Loaded(ServerTestCase):
 
 
 class Blocked(Loaded):
-    LINE = r"^\d\d:\d\d:\d\d +0 +\d+ +{fd} +{port} +\d+ +(\d+)$"
+    LINE = r"^\d\d:\d\d:\d\d +0 +\d+ +{fd} +{port} +(\d+)$"
 
     def test_it_names_the_client_that_stopped_and_for_how_long(self):
         began = time.monotonic()

@@ -10,6 +10,10 @@ static const struct {
     const char *ids; /* with a blank between them */
 } doctor_checks[] = {
     {doctor_check_kernel, "kernel.version"},
+    {doctor_check_cpu, "cpu.quota cpu.set cpu.shared cpu.autogroup"},
+    {doctor_check_cores, "cpu.governor cpu.idle cpu.isolated cpu.smt cpu.zero"},
+    {doctor_check_irq, "irq.on_core irq.softirq"},
+    {doctor_check_clock, "clock.source clock.cost clock.sync"},
 };
 #define DOCTOR_CHECK_COUNT (sizeof doctor_checks / sizeof doctor_checks[0])
 

@@ -14,6 +14,10 @@
 #define DOCTOR_ID_BYTES_MAX 32
 
 void doctor_check_kernel(struct doctor *doctor);
+void doctor_check_cpu(struct doctor *doctor);
+void doctor_check_cores(struct doctor *doctor);
+void doctor_check_irq(struct doctor *doctor);
+void doctor_check_clock(struct doctor *doctor);
 
 /* Whether it is an id, or the part of ids before their dot. */
 bool doctor_checks_know(const char *id, size_t id_bytes);

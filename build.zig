@@ -117,6 +117,7 @@ const shipped = [_]Shipped{
     .{ .from = "packaging", .ending = "ringcast.limits", .to = "share/ringcast" },
     .{ .from = "packaging", .ending = "ringcast.logrotate", .to = "share/ringcast" },
     .{ .from = "container", .ending = "seccomp.json", .to = "share/ringcast" },
+    .{ .from = "tools/trace", .ending = ".bt", .to = "share/ringcast/trace" },
     .{ .from = "container/prometheus", .ending = "prometheus.yml", .to = "share/ringcast/prometheus" },
     .{ .from = "container/prometheus", .ending = "alert_rules.yml", .to = "share/ringcast/prometheus" },
     .{ .from = "container/prometheus", .ending = "alertmanager.yml", .to = "share/ringcast/prometheus" },
@@ -360,6 +361,7 @@ fn stepCheck(c: *Context, step: *std.Build.Step) void {
         if (c.sourcesOf(room.name).len > 0) step.dependOn(&c.object(aarch64, room).step);
     }
     step.dependOn(&c.addOthers(aarch64_debug).step);
+    step.dependOn(c.install(c.addProgram(aarch64, programs[0]), "aarch64/bin"));
 }
 
 fn stepTidy(c: *Context, step: *std.Build.Step) void {
@@ -716,7 +718,7 @@ const Context = struct {
         const made = c.b.addExecutable(.{ .name = name, .root_module = c.module(variant, sees) });
         made.pie = true;
         made.each_lib_rpath = false;
-        if (variant.optimize != .Debug) made.build_id = .sha1; // for packages of debug symbols
+        made.build_id = .sha1; // for packages of debug symbols, and for perf
         // With it the linker takes zig's memcpy() and strlen() instead of the faster ones of glibc.
         if (variant.optimize != .Debug) made.bundle_compiler_rt = false;
         made.root_module.addCSourceFiles(.{ .files = sources, .flags = c.flagsOf(variant) });

@@ -24,9 +24,10 @@
 #define PLAN_NOTICE_BYTES_MIN 64  /* what a notice counts for at least, */
 #define PLAN_GAP_BYTES 192        /* and a GAP: what it takes, about */
 
+/* In the order of a turn. */
 enum send_kind {
-    SEND_OWN,    /* no frames: what waits in the link's own chain */
     SEND_PUSH,   /* new frames, for subscribers that keep up */
+    SEND_OWN,    /* no frames: what waits in the link's own chain */
     SEND_PULL,   /* what one that is behind gets */
     SEND_REPLAY, /* history beside live frames */
 };

@@ -19,42 +19,54 @@
 
 /* ---- The publisher ---- */
 
-/* Of a feed: the time since the poll was due, by the feed's own clock, and what it has brought. */
-static inline void trace_feed_poll(uint32_t feed, uint64_t ticks, uint64_t ns, uint64_t late_ns)
+/* late_ns: since the time that the feed had asked for; 0: it had asked for none. */
+static inline void trace_feed_poll_begin(uint32_t feed, uint64_t late_ns)
 {
-    PROBE4(feed_poll, feed, ticks, ns, late_ns);
+    PROBE2(feed_poll_begin, feed, late_ns);
 }
 
-/* In the log, not shown yet. since_ns: since the tick was received; simulated: since it was due. */
+/* Its end. ticks: that it brought. */
+static inline void trace_feed_poll(uint32_t feed, uint64_t ticks)
+{
+    PROBE2(feed_poll, feed, ticks);
+}
+
+/* In the log, not shown yet. late_ns: since the tick was received; simulated: since it was due; 0:
+ * nobody knows. */
 static inline void trace_publish(uint32_t channel, uint64_t seq, uint64_t index, uint64_t bytes,
-                                 uint64_t ts_pub, uint64_t since_ns)
+                                 uint64_t ts_pub, uint64_t late_ns)
 {
-    PROBE6(publish, channel, seq, index, bytes, ts_pub, since_ns);
+    PROBE6(publish, channel, seq, index, bytes, ts_pub, late_ns);
 }
 
+/* reason: 0: there is no such channel; 1: the tick fits no frame. */
 static inline void trace_refuse(uint32_t channel, uint32_t reason)
 {
     PROBE2(refuse, channel, reason);
 }
 
+/* In the log of another stream: before the publish of the same channel and seq. */
 static inline void trace_encode(uint32_t stream, uint32_t channel, uint64_t seq, uint64_t index,
                                 uint64_t bytes)
 {
     PROBE5(encode, stream, channel, seq, index, bytes);
 }
 
-/* run: odd while it is written. */
+/* A stream begins or ends. run: odd while it is written. The indices are those of the next frame.
+ */
 static inline void trace_encoding(uint32_t stream, uint32_t run, uint64_t json_index,
                                   uint64_t own_index)
 {
     PROBE4(encoding, stream, run, json_index, own_index);
 }
 
+/* channel has a tick that is made of those of source_channel: before its publish. */
 static inline void trace_derive(uint32_t source_channel, uint32_t channel, uint64_t seq)
 {
     PROBE3(derive, source_channel, channel, seq);
 }
 
+/* oldest_ns: since the ts_pub of the first. */
 static inline void trace_show(uint64_t first_index, uint64_t ticks, uint64_t oldest_ns)
 {
     PROBE3(show, first_index, ticks, oldest_ns);
@@ -67,7 +79,14 @@ static inline void trace_wake(uint32_t core)
 
 /* ---- A core ---- */
 
-static inline void trace_awake(uint32_t core, uint64_t asleep_ns, uint64_t asked_ns, uint32_t how)
+enum trace_how {
+    TRACE_BY_MESSAGE = 1, /* of another thread */
+    TRACE_BY_TIMER,
+    TRACE_BY_COMPLETION, /* a client's bytes, or a new one */
+};
+
+static inline void trace_awake(uint32_t core, uint64_t asleep_ns, uint64_t asked_ns,
+                               enum trace_how how)
 {
     PROBE4(awake, core, asleep_ns, asked_ns, how);
 }
@@ -138,9 +157,9 @@ static inline void trace_conn_refuse(uint32_t core, uint32_t conn, uint32_t stat
 }
 
 static inline void trace_conn_close(uint32_t core, uint32_t conn, uint32_t code, const char *cause,
-                                    uint64_t frames_sent, uint64_t frames_lost)
+                                    uint64_t frames_sent, uint64_t frames_lost, uint32_t gen)
 {
-    PROBE6(conn_close, core, conn, code, (uintptr_t)cause, frames_sent, frames_lost);
+    PROBE7(conn_close, core, conn, code, (uintptr_t)cause, frames_sent, frames_lost, gen);
 }
 
 static inline void trace_accept_pause(uint32_t core, uint32_t conns)
@@ -216,7 +235,6 @@ static inline void trace_lag(uint32_t core, uint32_t conn, uint64_t ms, uint32_t
 static inline void trace_jump(uint32_t core, uint32_t conn, uint64_t from, uint64_t to,
                               uint32_t verdict)
 {
-    assert_debug(from < to);
     PROBE5(jump, core, conn, from, to, verdict);
 }
 
@@ -253,9 +271,15 @@ static inline void trace_replay(uint32_t core, uint32_t conn, uint32_t channels,
 
 /* ---- The admin server ---- */
 
-static inline void trace_admin(uint32_t route, uint32_t status, uint64_t bytes, uint64_t ns)
+/* target: as the request has it; path: without its query. */
+static inline void trace_admin_begin(const char *target)
 {
-    PROBE4(admin, route, status, bytes, ns);
+    PROBE1(admin_begin, (uintptr_t)target);
+}
+
+static inline void trace_admin(const char *path, uint32_t status, uint64_t bytes)
+{
+    PROBE3(admin, (uintptr_t)path, status, bytes);
 }
 
 #endif

@@ -93,6 +93,9 @@ full_packages=(
     dpkg-dev         # makes packages,
     lintian          # and finds faults in them
     shellcheck       # finds faults in scripts
+    bpftrace         # runs the scripts of tools/trace,
+    linux-perf       # and perf asks the same,
+    nftables         # on a network that loses packets
 )
 long_packages=(
     qemu-system-x86  # runs another kernel

@@ -48,7 +48,10 @@ static inline int doctor_tree_set_up(void **state)
     static struct doctor_tree tree;
     tree = (struct doctor_tree){
         .root = "/tmp/doctor_tree_XXXXXX",
-        .host = {.release = "6.12.1", .clock_ns = 25, .shm_free_bytes = 8192 * MIB},
+        .host = {.release = "6.12.1",
+                 .uring_lacks = "",
+                 .clock_ns = 25,
+                 .shm_free_bytes = 8192 * MIB},
         .options = options_fixture_parsed("", NULL),
     };
     assert_non_null(mkdtemp(tree.root));

@@ -75,7 +75,7 @@ static int tear_down(void **state)
 static struct link *open_link(void)
 {
     uint32_t index = links.free_first;
-    assert_true(opening_begin(&links, BENCH_NULL_FD_FIRST + (int)index, OPENING_TCP));
+    assert_true(opening_begin(&links, BENCH_NULL_FD_FIRST + (int)index, OPENING_TCP, 0));
     return links_at(&links, index);
 }
 

@@ -215,7 +215,7 @@ static void who_may_not_come_in_gets_an_alert_in_the_clear(void **state)
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
         tls_link.admission = CORE_REFUSE;
         tls_link.refusal = rows[i].refusal;
-        assert_true(opening_begin(tls_link.links, fds[0], OPENING_TLS));
+        assert_true(opening_begin(tls_link.links, fds[0], OPENING_TLS, 0));
         const uint8_t alert[] = {21, 3, 3, 0, 2, 2, rows[i].alert};
         assert_int_equal(recv(fds[1], got, sizeof got, 0), sizeof alert);
         assert_memory_equal(got, alert, sizeof alert);

@@ -11,7 +11,7 @@
 static inline struct link *tls_link_accept_fd(int fd, enum opening_kind kind)
 {
     uint32_t index = tls_link.links->free_first;
-    assert_true(opening_begin(tls_link.links, fd, kind));
+    assert_true(opening_begin(tls_link.links, fd, kind, 0));
     return links_at(tls_link.links, index);
 }
 

@@ -10,6 +10,7 @@
 #include "codec/base/bytes.h"
 #include "codec/base/check.h"
 #include "codec/base/clock.h"
+#include "codec/base/probes.h"
 
 #define INGEST_INPUT_LENGTH_BYTES 4
 /* The longest line with its CR LF, and the longest message with its length. */
@@ -193,6 +194,7 @@ static int ingest_input_read_to(struct ingest_input *input, char *out, size_t by
     if (input->recv_ns == 0) {
         input->recv_ns = clock_ns(CLOCK_REALTIME);
     }
+    PROBE3(feed_read, input->fd, got, input->recv_ns);
     input->is_at_end = got == 0;
     *got_out = (size_t)got;
     return 0;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "codec/base/check.h"
+#include "codec/base/probes.h"
 #include "feeds/standard_input.h"
 
 #define LINE_READER_BLOCK_BYTES (64 * KIB)
@@ -150,6 +151,7 @@ static int line_reader_fill(struct line_reader *reader)
     if (bytes < 0) {
         return -errno;
     }
+    PROBE3(feed_read, reader->fd, bytes, 0);
     reader->is_at_file_end = bytes == 0;
     reader->end += (size_t)bytes;
     return 0;

@@ -10,6 +10,7 @@
 #include "codec/base/canary.h"
 #include "codec/base/check.h"
 #include "codec/base/memory.h"
+#include "codec/base/probes.h"
 
 /* The writer stands still for a step, so it has so many frames at most. A frame that is saved takes
  * as long as so many that are not, and as one more for each so many of its bytes. */
@@ -279,10 +280,9 @@ static void frame_log_set_reserved(struct frame_log *log, uint64_t tail)
     log->reserved_index = tail + log->desc_mask + 1;
 }
 
-/* Drops the frames of one step, and returns where the tail is to be. */
-static uint64_t frame_log_drop_step(struct frame_log *log)
+/* Drops the frames of one step from the tail on, and returns where the tail is to be. */
+static uint64_t frame_log_drop_step(struct frame_log *log, uint64_t tail)
 {
-    uint64_t tail = atomic_load_explicit(&log->header->tail, memory_order_relaxed);
     uint64_t end = log->write_index;
     uint64_t room_position =
         bytes_round_up(log->write_position + log->frame_bytes_max, log->page_bytes);
@@ -307,7 +307,10 @@ static uint64_t frame_log_drop_step(struct frame_log *log)
 __attribute__((noinline)) static void frame_log_take_back(struct frame_log *log)
 {
     uint64_t old_position = log->reserved_position;
-    uint64_t tail = frame_log_drop_step(log);
+    uint64_t old_tail = atomic_load_explicit(&log->header->tail, memory_order_relaxed);
+    uint64_t old_saved_count = log->saved_count;
+    uint64_t old_replaced_bytes = log->replaced_bytes;
+    uint64_t tail = frame_log_drop_step(log, old_tail);
     /* What was committed is complete: the tail never passes the head that readers see. */
     frame_log_publish(log);
     atomic_store_explicit(&log->header->tail, tail, memory_order_release);
@@ -316,6 +319,8 @@ __attribute__((noinline)) static void frame_log_take_back(struct frame_log *log)
     assert_always(frame_log_has_room(log));
     frame_log_replace_lent(log, old_position - log->capacity_bytes,
                            log->reserved_position - log->capacity_bytes);
+    PROBE5(log_tail, log->header->encoding, old_tail, tail, log->saved_count - old_saved_count,
+           log->replaced_bytes - old_replaced_bytes);
 }
 
 uint8_t *frame_log_reserve(struct frame_log *log)

@@ -6,6 +6,7 @@
 #include "codec/base/check.h"
 #include "codec/base/clock.h"
 #include "codec/base/cpu.h"
+#include "codec/base/probes.h"
 
 #define FRAME_LOG_SPINS 64               /* between two looks at the clock */
 #define FRAME_LOG_NAP_AFTER_NS NS_PER_MS /* A reader inside submit is out sooner. */
@@ -63,6 +64,7 @@ static void frame_log_pins_wait_for(const struct frame_log_pin *pin, struct fram
         }
     }
     uint64_t waited_ns = frame_log_pins_count_wait(wait);
+    PROBE2(log_wait, wait->reader, waited_ns);
     if (wait->report_ns > FRAME_LOG_STUCK_NS) {
         wait->watch->on_stuck(wait->watch->context, wait->reader, waited_ns, true);
     }

@@ -93,14 +93,15 @@ static bool core_accept_is_one_clients_fault(int error)
 
 /* Where descriptors are short, the one that is over the limit is given up at once, so that nobody
  * waits unaccepted for a client to leave. */
-static void core_accept_socket(struct core *core, int fd, const struct core_listener *listener)
+static void core_accept_socket(struct core *core, int fd, uint32_t number)
 {
+    const struct core_listener *listener = &core->options.listeners[number];
     enum opening_kind kind = listener->is_unix  ? OPENING_UNIX
                              : listener->is_tls ? OPENING_TLS
                                                 : OPENING_TCP;
     if (core->accepts_one && core_accept_is_at_limit(core)) {
         opening_turn_away(&core->links, fd, kind);
-    } else if (!opening_begin(&core->links, fd, kind) ||
+    } else if (!opening_begin(&core->links, fd, kind, number) ||
                (!core->accepts_one && core_accept_is_at_limit(core))) {
         core_accept_pause(core, 0);
     }
@@ -112,7 +113,7 @@ void core_accept_on_completion(struct core *core, const struct io_uring_cqe *cqe
     assert_always(listener < core->options.listener_count);
     core->accept_armed[listener] = (cqe->flags & IORING_CQE_F_MORE) != 0;
     if (cqe->res >= 0) {
-        core_accept_socket(core, cqe->res, &core->options.listeners[listener]);
+        core_accept_socket(core, cqe->res, listener);
     } else if (!core_accept_is_one_clients_fault(cqe->res)) {
         core_accept_pause(core, cqe->res);
     }

@@ -7,6 +7,7 @@
 #include "ring/link/securing.h"
 #include "ring/link/tls_in.h"
 #include "ring/link/tls_out.h"
+#include "ring/trace.h"
 
 /* Of a turn (see core_spend); what is left waits for the next, so that frames go on meanwhile. */
 #define CORE_BURY_UNITS 8000
@@ -42,6 +43,8 @@ static void core_bury_report(struct core *core, uint32_t conn)
     }
     counter_add(&core->counters->closed, 1);
     counter_add(&core->counters->conns_streaming, (uint64_t)-1);
+    trace_conn_close(core->options.index, conn, end.close_code, end.text, end.frames_sent,
+                     end.frames_lost, link->generation);
     core->options.ops->on_close(core->options.context, core, conn, &end);
 }
 
@@ -60,8 +63,9 @@ static void core_bury_doomed(struct core *core, uint32_t conn)
     assert_always(!link->was_opened || !link->is_refused);
     if (link->was_opened) {
         core_bury_report(core, conn);
-    } else if (!link->is_refused) {
-        counter_add(&core->counters->opening_left, 1);
+    } else {
+        counter_add(&core->counters->opening_left, !link->is_refused);
+        trace_conn_close(core->options.index, conn, 0, link_end_text(link), 0, 0, link->generation);
     }
     if (core->options.ops->on_leave != NULL) {
         core->options.ops->on_leave(core->options.context, core, conn);

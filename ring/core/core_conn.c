@@ -12,6 +12,7 @@
 #include "ring/fan/roster.h"
 #include "ring/link/deadlines.h"
 #include "ring/link/input.h"
+#include "ring/trace.h"
 
 /* ---- Words ---- */
 
@@ -126,17 +127,34 @@ static void core_ask_source(const struct link *link, struct core_source *source_
                                  (const struct sockaddr *)&address);
 }
 
+static bool core_knows_source(const struct core_known_source *known, uint32_t index,
+                              const struct link *link)
+{
+    return known->conn_plus_1 == index + 1 && known->generation == link->generation;
+}
+
 /* Asked for at the accept and at the request, which come one behind the other. */
 void core_conn_source(struct core *core, uint32_t index, struct core_source *source_out)
 {
     const struct link *link = core_link(core, index);
     struct core_known_source *known = &core->sources[index % CORE_SOURCES];
-    if (known->conn_plus_1 != index + 1 || known->generation != link->generation) {
+    if (!core_knows_source(known, index, link)) {
         core_ask_source(link, &known->source);
         known->conn_plus_1 = index + 1;
         known->generation = link->generation;
     }
     *source_out = known->source;
+}
+
+/* A port that is not known is not asked for. */
+void core_conn_trace_upgrade(const struct core *core, uint32_t index)
+{
+    const struct link *link = &core->links.links[index];
+    const struct core_known_source *known = &core->sources[index % CORE_SOURCES];
+    trace_conn_upgrade(core->options.index, index, link->generation, link->fd,
+                       core_knows_source(known, index, link) ? known->source.port : 0,
+                       core->fan.subscribers[index].encoding,
+                       core->time.now_ns - (link->opened << STAMP_SHIFT));
 }
 
 void core_conn_peer(struct core *core, uint32_t index, char text[CORE_PEER_TEXT_BYTES_MAX])

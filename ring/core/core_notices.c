@@ -5,6 +5,7 @@
 #include "codec/base/canary.h"
 #include "ring/core/core_state.h"
 #include "ring/fan/replayer.h"
+#include "ring/trace.h"
 
 #define CORE_NOTICES_GAP_BYTES_MAX 256
 
@@ -20,6 +21,8 @@ static void core_notices_gap(struct core *core, const struct notice *notice)
         core->options.ops->write_gap(core->options.context, text, notice->channel, notice->from_seq,
                                      notice->to_seq, words[notice->reason]);
     assert_always(bytes <= sizeof text);
+    trace_gap(core->options.index, notice->conn, notice->channel, notice->from_seq,
+              notice->to_seq - notice->from_seq + 1, notice->reason);
     if (!CANARY(GAP_UNSENT)) {
         link_queue_frame(&core->links, core_link(core, notice->conn), WS_TEXT, text, bytes);
     }

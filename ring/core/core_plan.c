@@ -1,12 +1,12 @@
 /* The sends of a turn, batch by batch: what is new, what waits for single connections, those that
  * are behind, and replays. */
-#include "codec/base/probes.h"
 #include "ring/core/core_state.h"
 #include "ring/fan/account.h"
 #include "ring/fan/fanout.h"
 #include "ring/fan/puller.h"
 #include "ring/fan/replayer.h"
 #include "ring/link/sender.h"
+#include "ring/trace.h"
 
 /* ---- Batches ---- */
 
@@ -96,20 +96,28 @@ static bool core_begin_push(struct core *core, uint32_t encoding)
         counter_add(&core->counters->core_laps, 1);
         core_log(core, 2, "performance: the frame log overran core %u: its clients receive GAPs",
                  core->options.index);
+        uint64_t position = stream->position;
         core_resync(core, stream);
+        trace_core_lap(core->options.index, encoding, position, stream->position);
         return false;
     }
+    trace_turn_begin(core->options.index, encoding, stream->position, head);
     fanout_note(&core->fan, stream, head);
     core->step_sharers = core->fan.due_count;
-    PROBE3(turn, core->options.index, stream->position - stream->batch_first, core->fan.due_count);
+    trace_turn(core->options.index, stream->position - stream->batch_first, core->fan.due_count,
+               encoding, stream->batch_first);
     return true;
 }
 
 static void core_end_push(struct core *core, uint32_t encoding)
 {
     struct fan_stream *stream = &core->fan.streams[encoding];
+    uint64_t began_ns = core->time.now_ns;
     assert_always(!fanout_has_due(&core->fan));
     core_count_flush(core, stream->log);
+    trace_turn_end(core->options.index, encoding, stream->batch_first,
+                   stream->position - stream->batch_first, core->fan.due_count,
+                   core->time.now_ns - began_ns);
     stream->batch_first = stream->position;
     frame_log_unpin(stream->log, core->options.index);
     if (encoding == CORE_ENCODING_JSON) {
@@ -280,10 +288,10 @@ static bool core_plan_replays(struct core *core)
 bool core_plan(struct core *core)
 {
     static bool (*const steps[])(struct core * core) = {
-        core_plan_push,
-        core_plan_own,
-        core_plan_pull,
-        core_plan_replays,
+        [SEND_PUSH] = core_plan_push,
+        [SEND_OWN] = core_plan_own,
+        [SEND_PULL] = core_plan_pull,
+        [SEND_REPLAY] = core_plan_replays,
     };
     struct plan_batch *batch = core->fan.batch;
     assert_always(batch->notice_count == 0);
@@ -304,13 +312,14 @@ bool core_plan(struct core *core)
 
 void core_send(struct core *core)
 {
+    const counter *bytes_out = &core->counters->bytes_out;
+    struct plan_batch *batch = core->fan.batch;
     core_notices(core);
-    sender_send(&core->links, core->fan.batch);
-}
-
-void core_account(struct core *core)
-{
+    trace_batch_begin(core->options.index, batch->plan_count);
+    uint64_t bytes_before = counter_get(bytes_out);
+    sender_send(&core->links, batch);
     account_batch(&core->fan);
     core_notices(core);
-    PROBE2(batch_submitted, core->options.index, core->fan.batch->plan_count);
+    trace_batch_submitted(core->options.index, batch->plan_count, batch->outcome_count,
+                          counter_get(bytes_out) - bytes_before, core->step);
 }

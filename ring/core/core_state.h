@@ -129,6 +129,11 @@ bool core_follow_run(struct core *core, uint32_t encoding);
 /* The writer has passed the core, or an encoding has begun again: continues with live frames. */
 void core_resync(struct core *core, struct fan_stream *stream);
 
+/* core_sleep.c */
+/* How long there is nothing to do, unless something comes. */
+uint64_t core_wait_ns(const struct core *core, uint64_t next_publish_ns);
+void core_sleep(struct core *core, uint64_t wait_ns, bool publisher_elsewhere);
+
 /* core_accept.c */
 void core_accept_arm(struct core *core);
 void core_accept_cancel(struct core *core);
@@ -143,8 +148,8 @@ void core_remove_groups(struct core *core, struct subscriber *subscriber);
 
 /* core_plan.c: a batch after the other. false: nothing is left to be sent in this turn. */
 bool core_plan(struct core *core);
+/* Sends it, and accounts for what has left. */
 void core_send(struct core *core);
-void core_account(struct core *core);
 
 /* core_notices.c: turns the notices of fan into text, which waits for its link. */
 void core_notices(struct core *core);
@@ -155,6 +160,9 @@ void core_tell_subscriber(struct core *core, uint32_t channel, int change);
 /* core_history.c: a replay is at its end, or goes without another word. */
 void core_forget_replay(struct core *core, uint32_t conn);
 void core_end_replay(struct core *core, uint32_t conn, bool is_whole);
+
+/* core_conn.c */
+void core_conn_trace_upgrade(const struct core *core, uint32_t conn);
 
 /* core_post.c */
 bool core_has_mail(const struct core *core);

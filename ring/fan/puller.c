@@ -6,6 +6,7 @@
 #include "ring/fan/lag.h"
 #include "ring/fan/narrow.h"
 #include "ring/fan/wide.h"
+#include "ring/trace.h"
 
 /* ---- Entering and leaving ---- */
 
@@ -283,8 +284,12 @@ static void puller_end_slow(struct fan *fan, struct subscriber *subscriber)
  * frame, or by the sweep if it has none. */
 static void puller_jump(struct fan *fan, struct subscriber *subscriber, bool lag_exceeded)
 {
+    uint64_t position = fan_stream(fan, subscriber)->position;
+    bool ends = puller_must_disconnect(fan, subscriber);
     counter_add(&fan->counters->laps, 1);
-    if (puller_must_disconnect(fan, subscriber)) {
+    trace_jump(fan->reader, fan_index(fan, subscriber), subscriber->cursor, position,
+               ends ? 2 : lag_exceeded);
+    if (ends) {
         puller_end_slow(fan, subscriber);
         return;
     }
@@ -293,7 +298,7 @@ static void puller_jump(struct fan *fan, struct subscriber *subscriber, bool lag
         history_lose(fan, subscriber);
     }
     subscriber->reads_json = false;
-    subscriber->cursor = fan_stream(fan, subscriber)->position;
+    subscriber->cursor = position;
     progress_sweep(subscriber);
 }
 
@@ -369,6 +374,8 @@ static void puller_limit_lag(struct fan *fan, struct subscriber *subscriber, uin
         all &= is_over;
     }
     if (any && all) {
+        trace_jump(fan->reader, fan_index(fan, subscriber), subscriber->cursor, stream->position,
+                   1);
         subscriber->cursor = stream->position;
         progress_sweep(subscriber);
     }
@@ -551,7 +558,11 @@ void puller_plan(struct fan *fan, struct subscriber *subscriber, struct link_vie
     }
     if (subscriber->has_failed || subscriber->is_slow) {
         batch->iov_count = plan->iov_first; /* It ends. */
-    } else if (view->waiting_bytes > 0 || plan->iov_count > 0) {
+        return;
+    }
+    trace_pull(fan->reader, plan->conn, plan->from, plan->to - plan->from, plan->frames,
+               fan_frames_conflated(fan, subscriber));
+    if (view->waiting_bytes > 0 || plan->iov_count > 0) {
         batch->plan_count++;
     } else {
         puller_on_sent(fan, subscriber, plan->to);

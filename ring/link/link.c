@@ -6,8 +6,8 @@
 #include <sys/socket.h>
 
 #include "codec/base/check.h"
-#include "codec/base/probes.h"
 #include "ring/link/links.h"
+#include "ring/trace.h"
 
 #define TO(stage) (1u << LINK_##stage)
 static const uint8_t link_next_stages[LINK_STAGE_COUNT] = {
@@ -37,8 +37,32 @@ void link_enter(struct links *links, struct link *link, enum link_stage next)
     assert_always(next != LINK_FREE || !link_has_operations(link));
     assert_always(next != LINK_FREE || !link->is_ending);
     assert_always(next != LINK_FREE || links_waiting_bytes(links, link) == 0);
-    PROBE3(conn_state, links_index(links, link), link->stage, next);
+    trace_conn_state(links_index(links, link), link->stage, next, links->options.core_number,
+                     link->generation);
     link->stage = (uint8_t)next;
+}
+
+static void link_begin_block(struct links *links, struct link *link)
+{
+    struct link_backlog *backlog = links_backlog(links, link);
+    counter_add(&links->counters->conns_blocked, 1);
+    links->flow_ns -= links->now_ns;
+    backlog->blocked_ns = link->was_blocked ? backlog->blocked_ns : 0;
+    backlog->blocked_since_ns = links->now_ns;
+    link->was_blocked = true;
+    trace_send_blocked(links->options.core_number, links_index(links, link), link->fd,
+                       links_waiting_bytes(links, link));
+}
+
+static void link_end_block(struct links *links, struct link *link)
+{
+    struct link_backlog *backlog = links_backlog(links, link);
+    uint64_t blocked_ns = links->now_ns - backlog->blocked_since_ns;
+    counter_add(&links->counters->conns_blocked, (uint64_t)-1);
+    links->flow_ns += links->now_ns;
+    backlog->blocked_ns += blocked_ns;
+    trace_send_unblocked(links->options.core_number, links_index(links, link), link->fd,
+                         blocked_ns);
 }
 
 void link_enter_flow(struct links *links, struct link *link, enum link_flow next)
@@ -46,23 +70,19 @@ void link_enter_flow(struct links *links, struct link *link, enum link_flow next
     assert_always((link_next_flows[link->flow] & (1u << next)) != 0);
     assert_always(link->stage != LINK_FREE && link->stage != LINK_DRAINING);
     if (next == LINK_BLOCKED) {
-        struct link_backlog *backlog = links_backlog(links, link);
-        counter_add(&links->counters->conns_blocked, 1);
-        links->flow_ns -= links->now_ns;
-        backlog->blocked_ns = (link->was_blocked ? backlog->blocked_ns : 0) - links->now_ns;
-        link->was_blocked = true;
+        link_begin_block(links, link);
     } else if (link->flow == LINK_BLOCKED) {
-        counter_add(&links->counters->conns_blocked, (uint64_t)-1);
-        links->flow_ns += links->now_ns;
-        links_backlog(links, link)->blocked_ns += links->now_ns;
+        link_end_block(links, link);
     }
     link->flow = (uint8_t)next;
 }
 
 uint64_t link_blocked_ns(const struct links *links, const struct link *link)
 {
-    uint64_t blocked_ns = link->was_blocked ? links_backlog(links, link)->blocked_ns : 0;
-    return blocked_ns + (link->flow == LINK_BLOCKED ? links->now_ns : 0);
+    const struct link_backlog *backlog = links_backlog(links, link);
+    uint64_t blocked_ns = link->was_blocked ? backlog->blocked_ns : 0;
+    return blocked_ns +
+           (link->flow == LINK_BLOCKED ? links->now_ns - backlog->blocked_since_ns : 0);
 }
 
 /* ---- Operations ---- */

@@ -126,8 +126,9 @@ struct link_backlog {
     };
     uint32_t protocol_mask;
     struct ws_deflate_terms deflate;
-    struct out_chain unread; /* While link->has_unread: received, and not read yet. */
-    uint64_t blocked_ns;     /* With link->was_blocked: as links_blocked_ns() has the sum of all. */
+    struct out_chain unread;   /* While link->has_unread: received, and not read yet. */
+    uint64_t blocked_ns;       /* With link->was_blocked: how long its socket was full before, */
+    uint64_t blocked_since_ns; /* and since when, in LINK_BLOCKED. */
 };
 
 /* What is read of a request that is not complete. */

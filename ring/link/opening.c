@@ -9,6 +9,7 @@
 #include "ring/link/input.h"
 #include "ring/link/tls_out.h"
 #include "ring/link/turn_away.h"
+#include "ring/trace.h"
 
 const char opening_proxy_text[] = "connections from this address must begin with a PROXY header";
 
@@ -16,9 +17,13 @@ const char opening_proxy_text[] = "connections from this address must begin with
 static void opening_report(struct links *links, const struct link *link, const char *status_line,
                            size_t bytes)
 {
+    int status = atoi(status_line);
+    uint32_t index = links_index(links, link);
+    trace_conn_refuse(links->options.core_number, index, (uint32_t)status,
+                      links->now_ns - (link->opened << STAMP_SHIFT));
     if (links->options.ops->on_answer != NULL) {
-        links->options.ops->on_answer(links->options.context, links->options.core,
-                                      links_index(links, link), atoi(status_line), bytes);
+        links->options.ops->on_answer(links->options.context, links->options.core, index, status,
+                                      bytes);
     }
 }
 
@@ -85,6 +90,7 @@ void opening_turn_away(struct links *links, int fd, enum opening_kind kind)
     } else {
         turn_away_with(fd, answer, handshake_refuse(answer, HANDSHAKE_BUSY, links->options.site));
     }
+    trace_conn_refuse(links->options.core_number, LINK_NONE, 503, 0);
     counter_add(&links->counters->accepted, 1);
     counter_add(&links->counters->refused_busy, 1);
 }
@@ -114,7 +120,7 @@ static void opening_begin_tls(struct links *links, struct link *link)
     link->recv_armed = true;
 }
 
-bool opening_begin(struct links *links, int fd, enum opening_kind kind)
+bool opening_begin(struct links *links, int fd, enum opening_kind kind, uint32_t listener)
 {
     if (links->free_count == 0) { /* Far over the limit. */
         opening_turn_away(links, fd, kind);
@@ -128,6 +134,8 @@ bool opening_begin(struct links *links, int fd, enum opening_kind kind)
         links_give(links, link);
         return true;
     }
+    trace_conn_open(links->options.core_number, links_index(links, link), link->generation, fd,
+                    listener);
     atomic_fetch_add(links->options.conn_count, 1);
     counter_add(&links->counters->conns_open, 1);
     if (kind == OPENING_UNIX) {

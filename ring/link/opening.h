@@ -26,8 +26,8 @@ extern const char opening_proxy_text[]; /* of a connection that begins without a
 void opening_warm_up(void);
 /* Answers a socket for which there is no room with 503, or by TLS with an alert, and closes it. */
 void opening_turn_away(struct links *links, int fd, enum opening_kind kind);
-/* false: no link is free, and the client was turned away. */
-bool opening_begin(struct links *links, int fd, enum opening_kind kind);
+/* listener: its number. false: no link is free, and the client was turned away. */
+bool opening_begin(struct links *links, int fd, enum opening_kind kind, uint32_t listener);
 /* Of a link that may say what it requests from now on: its time for that begins. */
 void opening_begin_request(struct links *links, struct link *link);
 /* Queues an answer of plain HTTP, and closes. text: a constant string. */

@@ -15,6 +15,7 @@
 #include "codec/base/check.h"
 #include "codec/handshake.h"
 #include "ring/board/counters_threads.h"
+#include "ring/trace.h"
 #include "src/admin/admin_access.h"
 #include "src/admin/admin_access_log.h"
 #include "src/admin/admin_connections.h"
@@ -248,9 +249,11 @@ static enum MHD_Result admin_answer(struct admin_daemon *daemon, struct MHD_Conn
                               .method = method,
                               .is_unix = daemon->is_unix,
                               .cache_control = "no-store"};
+    trace_admin_begin(target);
     admin_fill(admin, &page, target, body, allow);
     admin_access_log(&page, method, target);
     enum MHD_Result result = admin_send(&page, allow);
+    trace_admin(page.target, page.status, page.body_bytes);
     free(page.policy);
     json_decref(page.asked);
     return result;

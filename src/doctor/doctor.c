@@ -67,6 +67,39 @@ bool doctor_read_number(const struct doctor *doctor, int64_t *out, const char *f
     return true;
 }
 
+static bool doctor_find_field(FILE *file, char *out, size_t bytes, const char *key)
+{
+    char *line = NULL;
+    size_t line_bytes = 0;
+    size_t key_bytes = strlen(key);
+    bool is_found = false;
+    while (!is_found && getline(&line, &line_bytes, file) >= 0) {
+        if (strncmp(line, key, key_bytes) == 0) {
+            const char *value = line + key_bytes + strspn(line + key_bytes, ": \t");
+            snprintf(out, bytes, "%.*s", (int)strcspn(value, "\n"), value);
+            is_found = true;
+        }
+    }
+    free(line);
+    return is_found;
+}
+
+bool doctor_read_field(const struct doctor *doctor, char *out, size_t bytes, const char *key,
+                       const char *format, ...)
+{
+    char path[DOCTOR_PATH_BYTES_MAX];
+    va_list values;
+    assert_always(bytes > 0);
+    va_start(values, format);
+    FILE *file = doctor_path(doctor, path, format, values) ? fopen(path, "re") : NULL;
+    va_end(values);
+    bool is_found = file != NULL && doctor_find_field(file, out, bytes, key);
+    if (file != NULL) {
+        fclose(file);
+    }
+    return is_found;
+}
+
 bool doctor_read_link(const struct doctor *doctor, char *out, size_t bytes, const char *format, ...)
 {
     char path[DOCTOR_PATH_BYTES_MAX];

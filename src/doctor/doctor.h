@@ -48,6 +48,7 @@ struct doctor_host {
     char release[65];        /* uname */
     int uring_error;         /* of setting up a ring as the server does: 0 or a negative errno */
     uint32_t uring_rung;     /* of engine_uring's ladder; 0 is the best */
+    const char *uring_lacks; /* what a ring cannot do; "": nothing; NULL: it was not tried */
     uint64_t clock_ns;       /* what reading the monotonic clock costs */
     int clock_state;         /* of adjtimex: TIME_OK...; negative: errno */
     uint64_t shm_free_bytes; /* of /dev/shm; UINT64_MAX: not known */
@@ -77,6 +78,11 @@ bool doctor_read(const struct doctor *doctor, char *out, size_t bytes, const cha
 /* The number at the start of such a file. */
 bool doctor_read_number(const struct doctor *doctor, int64_t *out, const char *path, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* What follows "KEY" in the first line of such a file that begins with it, without blanks, tabs and
+ * a colon between them; false: there is none. */
+bool doctor_read_field(const struct doctor *doctor, char *out, size_t bytes, const char *key,
+                       const char *path, ...) __attribute__((format(printf, 5, 6)));
 
 /* Where a link points to; false: it cannot be read. */
 bool doctor_read_link(const struct doctor *doctor, char *out, size_t bytes, const char *path, ...)

@@ -10,6 +10,10 @@ static const struct {
     const char *ids; /* with a blank between them */
 } doctor_checks[] = {
     {doctor_check_kernel, "kernel.version"},
+    {doctor_check_uring, "uring.setup uring.mode uring.ops uring.sysctl"},
+    {doctor_check_security, "sec.seccomp sec.caps sec.lsm"},
+    {doctor_check_environment, "env.container env.namespaces env.vm env.options"},
+    {doctor_check_limits, "limit.nofile limit.memlock limit.nproc"},
     {doctor_check_cpu, "cpu.quota cpu.set cpu.shared cpu.autogroup"},
     {doctor_check_cores, "cpu.governor cpu.idle cpu.isolated cpu.smt cpu.zero"},
     {doctor_check_irq, "irq.on_core irq.softirq"},

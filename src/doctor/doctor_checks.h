@@ -14,6 +14,10 @@
 #define DOCTOR_ID_BYTES_MAX 32
 
 void doctor_check_kernel(struct doctor *doctor);
+void doctor_check_uring(struct doctor *doctor);
+void doctor_check_security(struct doctor *doctor);
+void doctor_check_environment(struct doctor *doctor);
+void doctor_check_limits(struct doctor *doctor);
 void doctor_check_cpu(struct doctor *doctor);
 void doctor_check_cores(struct doctor *doctor);
 void doctor_check_irq(struct doctor *doctor);

@@ -8,7 +8,6 @@
 
 #include "codec/base/check.h"
 #include "codec/base/clock.h"
-#include "ring/io/engine_uring.h"
 #include "src/doctor/doctor_window.h"
 
 #define DOCTOR_HOST_CLOCK_READS 2000
@@ -19,20 +18,6 @@ static void doctor_host_read_release(struct doctor_host *host)
     struct utsname name;
     if (uname(&name) == 0) {
         snprintf(host->release, sizeof host->release, "%s", name.release);
-    }
-}
-
-static void doctor_host_try_uring(struct doctor_host *host)
-{
-    struct engine engine;
-    struct engine_options options = {.sq_entries = 8, .cq_entries = 16};
-    char text[ENGINE_ERROR_BYTES_MAX];
-    host->uring_error = engine_uring_open(&engine, &options, text);
-    if (host->uring_error == 0) {
-        host->uring_rung = (engine.ring.flags & IORING_SETUP_DEFER_TASKRUN) != 0  ? 0
-                           : (engine.ring.flags & IORING_SETUP_COOP_TASKRUN) != 0 ? 1
-                                                                                  : 2;
-        engine_close(&engine);
     }
 }
 

@@ -11,4 +11,7 @@
 
 void doctor_host_read(struct doctor_host *host_out);
 
+/* The part of it that is about io_uring. */
+void doctor_host_try_uring(struct doctor_host *host);
+
 #endif

@@ -10,6 +10,7 @@
 #include "codec/json_tick_read.h"
 #include "ring/board/frame_log.h"
 #include "ring/io/timer_wheel.h"
+#include "ring/trace.h"
 #include "src/market/bar_builder.h"
 #include "src/market/book.h"
 #include "src/market/channels.h"
@@ -119,6 +120,8 @@ static inline void derived_core_arm(struct derived_core *core, struct derived_va
 static inline void derived_core_publish(struct derived_core *core, struct derived_variant *variant,
                                         uint8_t flags, const struct md_update *update)
 {
+    trace_derive(variant->source->channel, variant->channel,
+                 frame_log_next_seq(core->options.log, variant->channel));
     core->options.publish(core->options.context, variant->channel, flags, update);
 }
 

@@ -10,6 +10,7 @@
 #include "codec/running_hash.h"
 #include "codec/ws_frame.h"
 #include "ring/board/frame_log_size.h"
+#include "ring/trace.h"
 #include "src/base/log.h"
 #include "src/market/recoder.h"
 
@@ -210,6 +211,7 @@ static void encodings_write_one(struct encodings *encodings, uint32_t encoding,
                         ? frame_log_hash(encodings_json_log(encodings), tick->channel)
                         : encodings_hash(log, tick->channel, frame, (uint32_t)frame_bytes);
     encodings_commit(log, tick, flags, hash, (uint32_t)frame_bytes);
+    trace_encode(encoding, tick->channel, tick->seq, frame_log_end(log) - 1, frame_bytes);
 }
 
 static __attribute__((noinline)) void encodings_write_others(struct encodings *encodings,
@@ -302,7 +304,9 @@ static enum encodings_news encodings_seed_on(struct encodings *encodings, uint32
     /* A tick that is committed from now on is so in both logs. */
     atomic_store(&shared->first, frame_log_end(shared->log));
     atomic_store(&shared->json_first, frame_log_end(encodings_json_log(encodings)));
-    atomic_fetch_add(&shared->run, 1);
+    uint32_t run = atomic_fetch_add(&shared->run, 1) + 1;
+    trace_encoding(encoding, run, frame_log_end(encodings_json_log(encodings)),
+                   frame_log_end(shared->log));
     return ENCODINGS_BEGUN;
 }
 
@@ -319,6 +323,8 @@ static void encodings_end(struct encodings *encodings, uint32_t encoding)
     }
     encodings->written_mask &= ~(1u << encoding);
     encodings->writers[encoding].state = ENCODINGS_IDLE;
+    trace_encoding(encoding, run + 1, frame_log_end(encodings_json_log(encodings)),
+                   frame_log_end(shared->log));
     frame_log_clear(shared->log);
 }
 

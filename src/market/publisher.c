@@ -56,18 +56,14 @@ static uint8_t publisher_flags(const struct md_update *update)
     return update->type == MD_QUOTE || update->type == MD_BAR || is_book ? FRAME_FULL_IMAGE : 0;
 }
 
-static void publisher_note_late(struct publisher_feed *feed, const struct md_update *update,
-                                uint64_t ts_pub_ns)
+static void publisher_note_late(struct publisher_counters *counters, uint64_t ts_pub_ns,
+                                uint64_t since_ns)
 {
-    struct publisher_counters *counters = publisher_of(feed)->counters;
-    uint64_t since_ns = feed->feed->is_scheduled ? update->ts_event_ns : update->ts_recv_ns;
-    if (__builtin_expect(since_ns == 0, 0)) {
-        counter_set(&counters->late_ns, 0); /* Nobody knows. */
-        return;
-    }
-    uint64_t late_ns = ts_pub_ns > since_ns ? ts_pub_ns - since_ns : 0;
+    uint64_t late_ns = tick_writer_late_ns(ts_pub_ns, since_ns);
     counter_set(&counters->late_ns, late_ns);
-    counters_histogram_add(&counters->feed, late_ns, 1);
+    if (__builtin_expect(since_ns != 0, 1)) {
+        counters_histogram_add(&counters->feed, late_ns, 1);
+    }
 }
 
 static uint64_t publisher_passed(void *context)
@@ -138,17 +134,18 @@ static void publisher_publish(void *context, const struct md_update *update)
         publisher_name_for_record(publisher, channel);
         record_tick(publisher->record, update);
     }
+    uint8_t flags = publisher_flags(update);
+    uint64_t since_ns = feed->feed->is_scheduled ? update->ts_event_ns : update->ts_recv_ns;
     uint64_t ts_pub_ns =
-        tick_writer_write_tick(&publisher->writer, channel, publisher_flags(update), update);
+        tick_writer_write_tick(&publisher->writer, channel, flags, update, since_ns);
     if (__builtin_expect(ts_pub_ns == 0, 0)) {
-        ts_pub_ns =
-            tick_writer_write_parts(&publisher->writer, channel, publisher_flags(update), update);
+        ts_pub_ns = tick_writer_write_parts(&publisher->writer, channel, flags, update, since_ns);
         if (ts_pub_ns == 0) {
             derived_on_loss(&publisher->derived, channel);
             return;
         }
     }
-    publisher_note_late(feed, update, ts_pub_ns);
+    publisher_note_late(publisher->counters, ts_pub_ns, since_ns);
     tick_writer_show_many(&publisher->writer);
     if (__builtin_expect(derived_wants(&publisher->derived, update), 0)) {
         derived_on_tick(&publisher->derived, update, publisher->now_ns);
@@ -159,8 +156,8 @@ static void publisher_publish_derived(void *context, uint32_t channel, uint8_t f
                                       const struct md_update *update)
 {
     struct tick_writer *writer = &((struct publisher *)context)->writer;
-    if (tick_writer_write_tick(writer, channel, flags, update) == 0) {
-        tick_writer_write_parts(writer, channel, flags, update);
+    if (tick_writer_write_tick(writer, channel, flags, update, 0) == 0) {
+        tick_writer_write_parts(writer, channel, flags, update, 0);
     }
     tick_writer_show_many(writer);
 }

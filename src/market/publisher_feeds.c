@@ -7,6 +7,7 @@
 #include "codec/base/clock.h"
 #include "codec/base/units.h"
 #include "ring/core/core_watch.h"
+#include "ring/trace.h"
 #include "src/base/log.h"
 
 #define PUBLISHER_FEEDS_INLINE_BYTES (64 * KIB)    /* what core 0 fans out in a turn */
@@ -221,11 +222,15 @@ static uint64_t publisher_feeds_poll_one(struct publisher_feed *feed, uint64_t n
         return PUBLISHER_FEEDS_ELASTIC_NS;
     }
     writer->room = publisher_feeds_poll_ticks(feeds);
+    uint64_t ticks = feed->feed->counters.ticks;
+    bool is_late = feed->is_timed && wall_ns > feed->due_wall_ns;
+    trace_feed_poll_begin(number, is_late ? wall_ns - feed->due_wall_ns : 0);
     feed->is_timed = false; /* Only the others end the poll. */
     feeds->poll_end_wall_ns = publisher_feeds_end_ns(feeds, wall_ns);
     feeds->has_portion = false;
     feed->polled_ns = now_ns;
     feed->due_wall_ns = feed->feed->ops->poll(feed->feed, wall_ns);
+    trace_feed_poll(number, feed->feed->counters.ticks - ticks);
     feed->is_timed = feed->due_wall_ns > wall_ns;
     counter_add(&writer->counters->feed_wakes, is_readable);
     if (feed->watched_fd >= 0) {

@@ -16,14 +16,15 @@ void tick_writer_wake_cores(struct tick_writer *writer)
 }
 
 /* A clock is read once for all that is shown; each counts as long as the oldest. */
-static void tick_writer_count_shown(const struct tick_writer *writer)
+static void tick_writer_note_shown(const struct tick_writer *writer)
 {
     uint64_t oldest = frame_log_end(writer->log) - writer->hidden_count;
     uint64_t ts_pub_ns = frame_log_desc(writer->log, oldest)->ts_pub_ns;
     uint64_t now_ns = clock_ns(CLOCK_REALTIME);
     counter_set(&writer->counters->tick_bytes, writer->log->write_position);
-    counters_histogram_add(&writer->counters->publish, now_ns > ts_pub_ns ? now_ns - ts_pub_ns : 0,
-                           writer->hidden_count);
+    uint64_t oldest_ns = now_ns > ts_pub_ns ? now_ns - ts_pub_ns : 0;
+    counters_histogram_add(&writer->counters->publish, oldest_ns, writer->hidden_count);
+    trace_show(oldest, writer->hidden_count, oldest_ns);
 }
 
 void tick_writer_show(struct tick_writer *writer)
@@ -32,7 +33,7 @@ void tick_writer_show(struct tick_writer *writer)
         return;
     }
     encodings_publish(writer->encodings);
-    tick_writer_count_shown(writer);
+    tick_writer_note_shown(writer);
     writer->hidden_count = 0;
     tick_writer_wake_cores(writer);
 }
@@ -42,8 +43,10 @@ void tick_writer_show(struct tick_writer *writer)
 void tick_writer_refuse(struct tick_writer *writer, uint32_t channel)
 {
     char text[LOG_LINE_BYTES_MAX];
+    bool has_channel = tick_writer_has_channel(writer, channel);
+    trace_refuse(channel, has_channel);
     counter_add(&writer->counters->ticks_refused, 1);
-    if (channel >= channels_count(writer->channels)) {
+    if (!has_channel) {
         return; /* Told when the channel was refused. */
     }
     uint64_t *word = &writer->refused_channels[channel / 64];
@@ -62,13 +65,13 @@ void tick_writer_refuse(struct tick_writer *writer, uint32_t channel)
 
 void tick_writer_write_gap(struct tick_writer *writer, uint32_t number)
 {
-    uint64_t ts_pub_ns = tick_writer_write(writer, number, 0, NULL);
+    uint64_t ts_pub_ns = tick_writer_write(writer, number, 0, NULL, 0);
     assert_always(ts_pub_ns != 0);
     tick_writer_show_many(writer);
 }
 
 uint64_t tick_writer_write_parts(struct tick_writer *writer, uint32_t number, uint8_t flags,
-                                 const struct md_update *update)
+                                 const struct md_update *update, uint64_t since_ns)
 {
     struct md_update part = *update;
     struct md_depth whole = update->depth;
@@ -80,7 +83,7 @@ uint64_t tick_writer_write_parts(struct tick_writer *writer, uint32_t number, ui
     }
     struct book_split split = book_split_begin(&whole, writer->payload_bytes_max);
     while (!has_failed && book_split_next(&split, &part.depth, &has_failed)) {
-        ts_pub_ns = tick_writer_write_tick(writer, number, flags, &part);
+        ts_pub_ns = tick_writer_write_tick(writer, number, flags, &part, since_ns);
         has_failed = ts_pub_ns == 0;
         flags = 0;
         tick_writer_show_many(writer);

@@ -9,6 +9,7 @@
 #define RINGCAST_SRC_TICK_WRITER_H
 
 #include "ring/board/counters.h"
+#include "ring/trace.h"
 #include "src/market/encodings.h"
 #include "src/market/publisher_wait.h"
 #include "src/market/sequencer.h"
@@ -35,10 +36,17 @@ static inline bool tick_writer_has_channel(const struct tick_writer *writer, uin
     return number < channels_count(writer->channels);
 }
 
-/* update: NULL: a GAP. Returns its ts_pub; 0: it fits no frame, and takes no seq. */
+/* since_ns: when the tick was received, or due; 0: nobody knows. */
+static inline uint64_t tick_writer_late_ns(uint64_t ts_pub_ns, uint64_t since_ns)
+{
+    return since_ns != 0 && ts_pub_ns > since_ns ? ts_pub_ns - since_ns : 0;
+}
+
+/* update: NULL: a GAP. since_ns: as above. Returns its ts_pub; 0: it fits no frame, and takes no
+ * seq. */
 static inline __attribute__((always_inline)) uint64_t
 tick_writer_write(struct tick_writer *writer, uint32_t number, uint8_t flags,
-                  const struct md_update *update)
+                  const struct md_update *update, uint64_t since_ns)
 {
     struct tick tick = {
         .update = update,
@@ -54,15 +62,17 @@ tick_writer_write(struct tick_writer *writer, uint32_t number, uint8_t flags,
     }
     writer->newest_bytes = frame_bytes;
     writer->hidden_count++;
+    trace_publish(number, tick.seq, frame_log_end(writer->log) - 1, frame_bytes, tick.ts_pub_ns,
+                  tick_writer_late_ns(tick.ts_pub_ns, since_ns));
     return tick.ts_pub_ns;
 }
 
 /* A tick that fits no frame: 0. It is then to go out in parts. */
 static inline __attribute__((always_inline)) uint64_t
 tick_writer_write_tick(struct tick_writer *writer, uint32_t number, uint8_t flags,
-                       const struct md_update *update)
+                       const struct md_update *update, uint64_t since_ns)
 {
-    uint64_t ts_pub_ns = tick_writer_write(writer, number, flags, update);
+    uint64_t ts_pub_ns = tick_writer_write(writer, number, flags, update, since_ns);
     if (ts_pub_ns != 0) {
         counter_add(&writer->counters->ticks, 1);
     }
@@ -72,7 +82,7 @@ tick_writer_write_tick(struct tick_writer *writer, uint32_t number, uint8_t flag
 /* What fits no frame: a book's tick goes out in parts, anything else is refused and counted; a GAP
  * takes its place. Returns the last part's ts_pub; 0: refused. */
 uint64_t tick_writer_write_parts(struct tick_writer *writer, uint32_t number, uint8_t flags,
-                                 const struct md_update *update);
+                                 const struct md_update *update, uint64_t since_ns);
 
 /* A GAP takes the place of a tick that is lost: the same for all, with the tick's seq. */
 void tick_writer_write_gap(struct tick_writer *writer, uint32_t number);

@@ -189,7 +189,8 @@ class Life(unittest.TestCase):
             self.inside(f"{name} --version")
         for name in ("usr/share/bash-completion/completions/ringcast", "usr/share/zsh/vendor-completions/_ringcast",
                      "usr/share/man/man1/ringcast-echo.1.gz", "usr/share/man/man3/ringcast_publish.3.gz",
-                     "usr/lib/sysctl.d/60-ringcast.conf", "usr/lib/libringcast_publish.a"):
+                     "usr/lib/sysctl.d/60-ringcast.conf", "usr/lib/libringcast_publish.a",
+                     "usr/share/ringcast/trace/blocked.bt"):
             self.assertTrue((self.root / name).exists(), name)
         bom = json.loads((self.root / "usr/share/doc/ringcast/ringcast.cdx.json").read_text(encoding="utf8"))
         installed = set(self.inside("dpkg-query -W -f '${Package}\\n'").split())

@@ -180,14 +180,16 @@ class Tracker:
 
 
 class RawClient:
-    """A blocking client. address: a port, or the path of a Unix socket. first: what it sends before all
-    else, TLS included. tls: the context with which it speaks TLS; session: one that it resumes."""
+    """A blocking client. address: a port, a host and a port, or the path of a Unix socket. first: what it sends
+    before all else, TLS included. tls: the context with which it speaks TLS; session: one that it resumes."""
 
     def __init__(self, address, path="/", upgrade=True, receive_buffer=None, timeout=10, extra="", first=b"",
                  tls=None, session=None):
         if isinstance(address, int):
+            address = ("127.0.0.1", address)
+        if isinstance(address, tuple):
             self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            target = ("127.0.0.1", address)
+            target = address
         else:
             self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             target = str(address)
@@ -196,10 +198,10 @@ class RawClient:
         self.socket.settimeout(timeout)
         self.timeout = timeout
         self.socket.connect(target)
-        if isinstance(address, int):
+        if isinstance(address, tuple):
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.send(first)
-        if tls is None and address in tls_ports:
+        if tls is None and isinstance(address, tuple) and address[1] in tls_ports:
             tls = tls_files.client_context()
         if tls is not None:
             self.socket = tls.wrap_socket(self.socket, server_hostname="localhost", session=session)

@@ -181,7 +181,7 @@ class Prefix(unittest.TestCase):
         self.assertLessEqual({
             "include/ringcast_publish.h", "lib/libringcast_publish.a", "lib/sysctl.d/60-ringcast.conf", "lib/systemd/system/ringcast.socket",
             "share/zsh/site-functions/_ringcast", "share/man/man3/ringcast_publish.3", "share/ringcast/ringcast.limits",
-            "share/ringcast/ringcast.logrotate", "share/ringcast/seccomp.json",
+            "share/ringcast/ringcast.logrotate", "share/ringcast/seccomp.json", "share/ringcast/trace/blocked.bt",
             "share/ringcast/prometheus/alert_rules.yml", "share/ringcast/grafana/dashboards/ringcast.json",
             "share/doc/ringcast/LICENSE", "share/doc/ringcast/docs/install.md",
             "share/doc/ringcast/docs/ringcast.yaml", "share/doc/ringcast/examples/publish.c"}, installed)

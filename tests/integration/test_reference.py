@@ -342,20 +342,6 @@ class Protocol(unittest.TestCase):
                              re.findall(r"`(\w+)`", rest), name)
 
 
-class Probes(unittest.TestCase):
-    def test_the_page_has_the_probes_of_the_program(self):
-        with open(program("ringcast"), "rb") as file:
-            notes = re.findall(rb"stapsdt\0.{24}ringcast\0(\w+)\0([^\0]*)\0", file.read(), re.S)
-        made = {name.decode(): len(arguments.split()) for name, arguments in notes}
-        rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|", page("probes.md"), re.M)
-        self.assertEqual({name: len(re.sub(r"\([^)]*\)", "", words).split(",")) for name, words in rows}, made)
-
-    def test_the_page_has_the_states_of_a_connection(self):
-        stages = re.search(r"enum link_stage \{(.*?)LINK_STAGE_COUNT", source(".h"), re.S)[1]
-        self.assertEqual(re.findall(r"^\| (\d) \| (\w+) \|", page("probes.md"), re.M),
-                         [(str(at), name.lower()) for at, name in enumerate(re.findall(r"LINK_(\w+),", stages))])
-
-
 class Index(unittest.TestCase):
     def test_the_index_lists_every_page_and_the_readme_every_folder(self):
         readme, docs = ((CHECKOUT / name).read_text(encoding="utf8") for name in ("README.md", "docs/README.md"))

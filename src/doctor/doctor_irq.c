@@ -208,7 +208,7 @@ static void doctor_irq_softirq(struct doctor *doctor)
                                                                  : DOCTOR_OK);
     doctor_text(finding->is,
                 "The kernel dropped %" PRIu64 " of %" PRIu64 " received packets since its start, "
-                "%" PRIu64 " of them just now, because a CPU's queue was full.",
+                "%" PRIu64 " of them just now: a CPU's queue was full.",
                 to.dropped, to.packets, to.dropped - from.dropped);
     if (to.dropped > 0) {
         doctor_text(finding->why, "What was dropped is sent again after 200 ms or more; ticks of "

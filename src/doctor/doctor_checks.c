@@ -112,6 +112,8 @@ static void doctor_checks_order(struct doctor *doctor)
 
 void doctor_checks_run(struct doctor *doctor, const char *only)
 {
+    assert_always(doctor->count == 0);
+    assert_always(doctor->process[0] != '\0');
     for (size_t i = 0; i < DOCTOR_CHECK_COUNT; i++) {
         if (doctor_checks_want_any(only, doctor_checks[i].ids)) {
             doctor_checks[i].run(doctor);

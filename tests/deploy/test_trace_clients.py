@@ -182,7 +182,7 @@ class Laps(ServerTestCase):
         lost = total(text, "lost_frames", 0, r"\d+")
         self.assertGreaterEqual(lost, sum(tracker.lost.values()))
         self.assertLessEqual(lost, self.server.stats()["message_queue"]["frames_lost"])
-        self.assertEqual(len(tracker.gaps), min(len(tracker.gaps), total(text, "gaps")))
+        self.assertGreaterEqual(total(text, "gaps", "overrun"), len(tracker.gaps))
 
     def is_passed(self):
         """Whether the log passes the stopped core. If not, the publisher waits for it, for the whole last second."""

@@ -14,6 +14,10 @@ static const struct {
     {doctor_check_security, "sec.seccomp sec.caps sec.lsm"},
     {doctor_check_environment, "env.container env.namespaces env.vm env.options"},
     {doctor_check_limits, "limit.nofile limit.memlock limit.nproc"},
+    {doctor_check_cpu, "cpu.quota cpu.set cpu.shared cpu.autogroup"},
+    {doctor_check_cores, "cpu.governor cpu.idle cpu.isolated cpu.smt cpu.zero"},
+    {doctor_check_irq, "irq.on_core irq.softirq"},
+    {doctor_check_clock, "clock.source clock.cost clock.sync"},
 };
 #define DOCTOR_CHECK_COUNT (sizeof doctor_checks / sizeof doctor_checks[0])
 

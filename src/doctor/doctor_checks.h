@@ -18,6 +18,10 @@ void doctor_check_uring(struct doctor *doctor);
 void doctor_check_security(struct doctor *doctor);
 void doctor_check_environment(struct doctor *doctor);
 void doctor_check_limits(struct doctor *doctor);
+void doctor_check_cpu(struct doctor *doctor);
+void doctor_check_cores(struct doctor *doctor);
+void doctor_check_irq(struct doctor *doctor);
+void doctor_check_clock(struct doctor *doctor);
 
 /* Whether it is an id, or the part of ids before their dot. */
 bool doctor_checks_know(const char *id, size_t id_bytes);

@@ -50,8 +50,8 @@ static int doctor_target_read_texts(int pid, const char *name, char **bytes_out,
     return count;
 }
 
-/* Whether it is the program, by a name that it has in packages and images, and runs as a server, not
- * as a command such as `ringcast stat`. */
+/* Whether it is the program, by a name that it has in packages and images, and runs as a server,
+ * not as a command such as `ringcast stat`. */
 static bool doctor_target_is_server(int pid, int argument_count, char *const *arguments)
 {
     static const char *const names[] = {"ringcast\n", "websocket-serve\n"}; /* cut off */

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "src/config/options.h"
+#include "src/doctor/doctor_network.h"
 
 #define DOCTOR_FINDINGS_MAX 128
 #define DOCTOR_TEXT_BYTES_MAX 400
@@ -50,6 +51,7 @@ struct doctor_host {
     uint64_t clock_ns;       /* what reading the monotonic clock costs */
     int clock_state;         /* of adjtimex: TIME_OK...; negative: errno */
     uint64_t shm_free_bytes; /* of /dev/shm; UINT64_MAX: not known */
+    struct doctor_network network;
     /* ... each owner adds what its checks need */
 };
 

@@ -14,6 +14,12 @@ static const struct {
     {doctor_check_security, "sec.seccomp sec.caps sec.lsm"},
     {doctor_check_environment, "env.container env.namespaces env.vm env.options"},
     {doctor_check_limits, "limit.nofile limit.memlock limit.nproc"},
+    {doctor_check_memory, "mem.room mem.cgroup mem.swap"},
+    {doctor_check_shm, "shm.room shm.stale"},
+    {doctor_check_net, "net.backlog net.buffers net.conntrack net.idle_cwnd net.corking net.cc"},
+    {doctor_check_nic, "nic.queues nic.steering nic.offload nic.coalesce nic.numa"},
+    {doctor_check_trace, "trace.btf trace.tracefs trace.uprobes trace.lockdown"},
+    {doctor_check_run, "run.laps run.overflow run.recv run.malformed run.log"},
 };
 #define DOCTOR_CHECK_COUNT (sizeof doctor_checks / sizeof doctor_checks[0])
 

@@ -157,6 +157,9 @@ static void a_small_shm_is_warned_of(void **state)
     doctor_tree_finds(tree, "shm.room", DOCTOR_OK);
     tree->host.shm_free_bytes = counters_bytes(tree->options.core_count) - 1;
     doctor_tree_finds(tree, "shm.room", DOCTOR_WARN);
+    run_as(tree, 42);
+    doctor_tree_finds(tree, "shm.room", DOCTOR_WARN); /* The server has no file. */
+    run_as(tree, 0);
     tree->host.shm_free_bytes = UINT64_MAX;
     doctor_tree_finds(tree, "shm.room", DOCTOR_UNKNOWN);
 }

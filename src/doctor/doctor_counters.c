@@ -45,10 +45,11 @@ int doctor_counters_open(const struct doctor *doctor, struct counters_read *read
                          doctor->root, doctor->process, doctor_counters_pid(doctor));
     assert_always(bytes < (int)sizeof path);
     int error = counters_read_open(read_out, path);
-    if (error == -EACCES) { /* of the link: the server is another user's */
+    if (error == -EACCES) { /* of the link: the server is another user's, but may share ours */
         snprintf(path, sizeof path, "%s" COUNTERS_FILE_DIRECTORY "/" COUNTERS_FILE_PREFIX "%d",
                  doctor->root, doctor->pid);
         error = counters_read_open(read_out, path);
+        error = error == -ENOENT ? -EACCES : error;
     }
     return error;
 }

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include "ring/board/frame_log_size.h"
 #include "src/doctor/doctor_cgroup.h"
 #include "src/doctor/doctor_checks.h"
+#include "src/doctor/doctor_counters.h"
 #include "tools/insight/insight_files.h"
 
 /* docs/memory.md measures these. */
@@ -109,9 +111,11 @@ static void doctor_memory_compare(struct doctor *doctor, const char *id, uint64_
                 left_bytes / MIB, left_of, need.at_once_bytes / MIB, more_bytes / MIB,
                 doctor->pid == 0 ? "at most" : "more than now", need.log_count,
                 doctor->options->frame_log_bytes / MIB, doctor->options->connections_max);
-    doctor_text(finding->why, "%s",
-                starts ? "When clients use all encodings, the kernel may kill the server."
-                       : "The server does not start, or the kernel kills it.");
+    doctor_text(
+        finding->why, "%s",
+        starts ? "When clients use all encodings, the kernel may kill the server, or hold it up "
+                 "to free memory."
+               : "The server does not start, or the kernel kills it.");
     doctor_text(finding->change,
                 "Give a smaller --frame-log-bytes, --memory-max or --max-connections, or more "
                 "memory (docker --memory, Kubernetes limits, systemd MemoryMax=). docs/memory.md "
@@ -269,30 +273,47 @@ void doctor_check_memory(struct doctor *doctor)
 
 /* ---- /dev/shm ---- */
 
+/* Whether the running server has no file, although its folder can be read. */
+static bool doctor_memory_lacks_file(const struct doctor *doctor)
+{
+    struct counters_read read;
+    int error = doctor_counters_open(doctor, &read);
+    if (error == 0) {
+        counters_read_close(&read);
+    }
+    return error == -ENOENT;
+}
+
 static void doctor_memory_shm_room(struct doctor *doctor)
 {
     uint64_t need = counters_bytes(doctor->options->core_count);
     uint64_t unused = doctor->host->shm_free_bytes;
-    if (unused == UINT64_MAX) {
+    bool lacks_file = doctor_memory_lacks_file(doctor);
+    if (!lacks_file && unused == UINT64_MAX) {
         doctor_text(doctor_add(doctor, "shm.room", DOCTOR_UNKNOWN)->is,
                     "/dev/shm cannot be asked for its room.");
-    } else if (doctor->pid != 0 ||
-               unused >= need) { /* A running server has its file, or run.file. */
+        return;
+    }
+    if (!lacks_file && (doctor->pid != 0 || unused >= need)) {
         doctor_text(doctor_add(doctor, "shm.room", DOCTOR_OK)->is,
-                    "%" PRIu64 " KiB are free in /dev/shm; a server needs %" PRIu64 " KiB.",
-                    unused / KIB, need / KIB + 1);
+                    "/dev/shm has room for the counters of a server.");
+        return;
+    }
+    struct doctor_finding *finding = doctor_add(doctor, "shm.room", DOCTOR_WARN);
+    if (lacks_file) {
+        doctor_text(finding->is, "The server has no counters file in its /dev/shm: there was no "
+                                 "room when it began, or somebody has removed it.");
     } else {
-        struct doctor_finding *finding = doctor_add(doctor, "shm.room", DOCTOR_WARN);
         doctor_text(finding->is,
                     "%" PRIu64 " KiB are free in /dev/shm; the counters of %u cores need %" PRIu64
                     " KiB.",
                     unused / KIB, doctor->options->core_count, need / KIB + 1);
-        doctor_text(finding->why,
-                    "The server runs without its file /dev/shm/ringcast-PID, and ringcast stat "
-                    "does not see it.");
-        doctor_text(finding->change, "Remove files from /dev/shm, or make it larger: mount -o "
-                                     "remount,size=64m /dev/shm, or docker --shm-size 64m.");
     }
+    doctor_text(finding->why, "ringcast stat and the checks run.* cannot see a server without "
+                              "its file /dev/shm/ringcast-PID.");
+    doctor_text(finding->change, "Remove files from /dev/shm, or make it larger: mount -o "
+                                 "remount,size=64m /dev/shm, or docker --shm-size 64m. Then "
+                                 "start the server again.");
 }
 
 static void doctor_memory_shm_stale(struct doctor *doctor)

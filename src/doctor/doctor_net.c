@@ -74,8 +74,8 @@ static void doctor_net_backlog(struct doctor *doctor)
         doctor_add(doctor, "net.backlog", has_dropped || is_short ? DOCTOR_WARN : DOCTOR_INFO);
     if (has_dropped) {
         doctor_text(finding->is,
-                    "%" PRIu64 " new connections found the queue of the server's port %u full.%s%s",
-                    dropped, doctor->options->port, is_low ? " " : "", low);
+                    "%" PRIu64 " new connections found the queue of a port of the server full.%s%s",
+                    dropped, is_low ? " " : "", low);
     } else {
         doctor_text(finding->is, "%s; --max-connections is %u.", low, clients);
     }
@@ -282,7 +282,7 @@ static void doctor_net_corking(struct doctor *doctor)
     struct doctor_finding *finding = doctor_add(doctor, "net.corking", DOCTOR_INFO);
     doctor_text(finding->is,
                 "net.ipv4.tcp_autocorking is 1, and held small packets back %" PRIu64
-                " times since the boot.",
+                " times so far.",
                 times);
     doctor_text(finding->why, "A small frame waits until the one before it has left the network "
                               "card: microseconds later, but in fewer packets.");

@@ -275,29 +275,36 @@ static int doctor_network_sum_dropped(int fd, uint8_t family, uint32_t port, uin
     return error;
 }
 
-static uint64_t doctor_network_listen_dropped(uint32_t port)
+static int doctor_network_ask_dropped(int fd, uint32_t port, uint64_t *dropped)
+{
+    int error = doctor_network_sum_dropped(fd, AF_INET, port, dropped);
+    return error < 0 ? error : doctor_network_sum_dropped(fd, AF_INET6, port, dropped);
+}
+
+static uint64_t doctor_network_listen_dropped(const struct options *options)
 {
     const struct timeval wait = {.tv_usec = DOCTOR_NETWORK_WAIT_US};
+    bool has_tls = options_has_tls(options);
     uint64_t dropped = 0;
     int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-    if (fd < 0 || port == 0) { /* The kernel has chosen the port. */
-        dropped = UINT64_MAX;
-    } else if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) < 0 ||
-               doctor_network_sum_dropped(fd, AF_INET, port, &dropped) < 0 ||
-               doctor_network_sum_dropped(fd, AF_INET6, port, &dropped) < 0) {
+    if (fd < 0) {
+        return UINT64_MAX;
+    }
+    assert_always(options->port <= UINT16_MAX);
+    bool is_chosen = options->port == 0 || (has_tls && options->tls_port == 0); /* by the kernel */
+    if (is_chosen || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) < 0 ||
+        doctor_network_ask_dropped(fd, options->port, &dropped) < 0 ||
+        (has_tls && doctor_network_ask_dropped(fd, options->tls_port, &dropped) < 0)) {
         dropped = UINT64_MAX;
     }
-    if (fd >= 0) {
-        close(fd);
-    }
+    close(fd);
     return dropped;
 }
 
 void doctor_network_read(struct doctor_network *network_out, const struct options *options)
 {
-    assert_always(options->port <= UINT16_MAX);
     *network_out = (struct doctor_network){
-        .listen_dropped = doctor_network_listen_dropped(options->port),
+        .listen_dropped = doctor_network_listen_dropped(options),
     };
     doctor_network_read_nics(network_out, options->host);
 }

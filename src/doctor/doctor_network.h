@@ -39,8 +39,8 @@ struct doctor_network {
     struct doctor_nic nics[DOCTOR_NICS_MAX];
     uint32_t nic_count;
     bool is_local;           /* The server listens on a loopback address only. */
-    uint64_t listen_dropped; /* connections, by the sockets that listen on its port; UINT64_MAX: not
-                                known */
+    uint64_t listen_dropped; /* connections, by the sockets that listen on its ports; UINT64_MAX:
+                                not known */
 };
 
 void doctor_network_read(struct doctor_network *network_out, const struct options *options);

@@ -101,6 +101,13 @@ class Memory(unittest.TestCase):
             debian.command(*mounts.prefix, *command_of(finding, "mount -o"))
             self.assertEqual(doctor("shm.room", prefix=mounts.prefix)[0], "OK")
 
+    def test_a_server_that_found_no_room_in_shm_is_warned_of(self):
+        with Mounts("16k") as mounts, Server(prefix=mounts.prefix) as server:
+            level, finding = doctor("shm.room", "--pid", server.pid)
+            self.assertEqual(level, "WARN", finding)
+            self.assertIn("has no counters file", finding["is"])
+            self.assertEqual(doctor("run.laps", "--pid", server.pid)[0], "UNKNOWN")
+
     def test_the_file_of_a_killed_server_is_named_until_it_is_removed(self):
         with Mounts("1m") as mounts:
             server = Server(prefix=mounts.prefix).start()

@@ -30,7 +30,18 @@ struct doctor_tree {
     struct doctor_host host; /* of a good host; the test changes it */
     struct options options;  /* the default ones; the test changes them */
     struct doctor doctor;
+    void (*later)(struct doctor_tree *tree); /* NULL: nothing changes */
 };
+
+/* The time between two looks: what later() writes is seen by the second one. */
+static inline uint64_t doctor_tree_pass(void *context)
+{
+    struct doctor_tree *tree = context;
+    if (tree->later != NULL) {
+        tree->later(tree);
+    }
+    return NS_PER_SECOND;
+}
 
 static inline int doctor_tree_set_up(void **state)
 {
@@ -44,6 +55,8 @@ static inline int doctor_tree_set_up(void **state)
         .options = options_fixture_parsed("", NULL),
     };
     assert_non_null(mkdtemp(tree.root));
+    tree.host.pass = doctor_tree_pass;
+    tree.host.pass_context = &tree;
     tree.doctor = (struct doctor){
         .root = tree.root, .host = &tree.host, .options = &tree.options, .process = "self"};
     *state = &tree;
@@ -105,6 +118,7 @@ static inline void doctor_tree_link(const struct doctor_tree *tree, const char *
 static inline void doctor_tree_run(struct doctor_tree *tree, const char *only)
 {
     tree->doctor.count = 0;
+    tree->doctor.window = NULL;
     doctor_checks_run(&tree->doctor, only);
 }
 

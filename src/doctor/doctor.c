@@ -127,6 +127,7 @@ struct doctor_finding *doctor_add(struct doctor *doctor, const char *id, enum do
 {
     assert_always(doctor->count < DOCTOR_FINDINGS_MAX);
     assert_always(level <= DOCTOR_FAIL);
+    assert_debug(strchr(id, '.') != NULL);
     struct doctor_finding *finding = &doctor->findings[doctor->count++];
     *finding = (struct doctor_finding){.id = id, .level = level};
     return finding;

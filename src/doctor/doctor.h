@@ -20,6 +20,8 @@
 #include "src/config/options.h"
 #include "src/doctor/doctor_network.h"
 
+struct doctor_window;
+
 #define DOCTOR_FINDINGS_MAX 128
 #define DOCTOR_TEXT_BYTES_MAX 400
 #define DOCTOR_PATH_BYTES_MAX 512 /* the root included */
@@ -51,17 +53,20 @@ struct doctor_host {
     uint64_t clock_ns;       /* what reading the monotonic clock costs */
     int clock_state;         /* of adjtimex: TIME_OK...; negative: errno */
     uint64_t shm_free_bytes; /* of /dev/shm; UINT64_MAX: not known */
+    /* Lets the time between two looks pass, and returns it: doctor_window.h. */
+    uint64_t (*pass)(void *context);
+    void *pass_context;
     struct doctor_network network;
-    /* ... each owner adds what its checks need */
 };
 
 struct doctor {
     const char *root; /* before every path that is read; "" except in tests */
     const struct doctor_host *host;
-    const struct options *options; /* of the server that runs, or is to run */
-    const char *options_note;      /* which of them could not be read, and why; NULL: none */
-    int pid;                       /* of the running server; 0: none */
-    char process[16];              /* "self", or that process ID: for paths below /proc */
+    const struct options *options;      /* of the server that runs, or is to run */
+    const char *options_note;           /* which of them could not be read, and why; NULL: none */
+    int pid;                            /* of the running server; 0: none */
+    char process[16];                   /* "self", or that process ID: for paths below /proc */
+    const struct doctor_window *window; /* NULL: not taken yet; see doctor_window.h */
     struct doctor_finding findings[DOCTOR_FINDINGS_MAX];
     uint32_t count;
 };

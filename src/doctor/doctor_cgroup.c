@@ -128,11 +128,7 @@ bool doctor_cgroup_find(const struct doctor *doctor, struct doctor_cgroup *group
     char lines[DOCTOR_CGROUP_LINES_BYTES_MAX];
     char path[DOCTOR_CGROUP_PATH_BYTES_MAX];
     struct doctor_cgroup_mount mount;
-    char process[16] = "self";
-    if (doctor->pid > 0) {
-        snprintf(process, sizeof process, "%d", doctor->pid);
-    }
-    if (!doctor_read(doctor, lines, sizeof lines, "/proc/%s/cgroup", process)) {
+    if (!doctor_read(doctor, lines, sizeof lines, "/proc/%s/cgroup", doctor->process)) {
         return false;
     }
     group_out->version = 1;

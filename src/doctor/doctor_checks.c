@@ -14,6 +14,10 @@ static const struct {
     {doctor_check_security, "sec.seccomp sec.caps sec.lsm"},
     {doctor_check_environment, "env.container env.namespaces env.vm env.options"},
     {doctor_check_limits, "limit.nofile limit.memlock limit.nproc"},
+    {doctor_check_cpu, "cpu.quota cpu.set cpu.shared cpu.autogroup"},
+    {doctor_check_cores, "cpu.governor cpu.idle cpu.isolated cpu.smt cpu.zero"},
+    {doctor_check_irq, "irq.on_core irq.softirq"},
+    {doctor_check_clock, "clock.source clock.cost clock.sync"},
     {doctor_check_memory, "mem.room mem.cgroup mem.swap"},
     {doctor_check_shm, "shm.room shm.stale"},
     {doctor_check_net, "net.backlog net.buffers net.conntrack net.idle_cwnd net.corking net.cc"},
@@ -114,6 +118,8 @@ static void doctor_checks_order(struct doctor *doctor)
 
 void doctor_checks_run(struct doctor *doctor, const char *only)
 {
+    assert_always(doctor->count == 0);
+    assert_always(doctor->process[0] != '\0');
     for (size_t i = 0; i < DOCTOR_CHECK_COUNT; i++) {
         if (doctor_checks_want_any(only, doctor_checks[i].ids)) {
             doctor_checks[i].run(doctor);

@@ -141,9 +141,13 @@ static bool doctor_command_parse(struct doctor_command *command, int argc, char 
 static int doctor_command_open(const struct doctor_command *command, struct doctor_target *target)
 {
     char text[OPTIONS_ERROR_BYTES_MAX];
-    int error = command->pid > 0
-                    ? doctor_target_open_server(target, command->pid, text)
-                    : doctor_target_open_options(target, command->argc, command->argv, text);
+    int pid = command->pid;
+    if (pid == 0 && command->argc == 1) {
+        pid = doctor_target_find_server(text);
+    }
+    int error = pid < 0   ? pid
+                : pid > 0 ? doctor_target_open_server(target, pid, text)
+                          : doctor_target_open_options(target, command->argc, command->argv, text);
     if (error < 0) {
         fprintf(stderr, PROGRAM ": %s\n", text);
     }
@@ -153,6 +157,7 @@ static int doctor_command_open(const struct doctor_command *command, struct doct
 static int doctor_command_status(const struct doctor *doctor)
 {
     enum doctor_level worst = doctor->count > 0 ? doctor->findings[0].level : DOCTOR_OK;
+    assert_debug(worst <= DOCTOR_FAIL);
     return worst == DOCTOR_FAIL ? EXIT_FAIL : worst == DOCTOR_WARN ? EXIT_WARN : EXIT_DONE;
 }
 

@@ -12,6 +12,7 @@
 static bool doctor_environment_of_init(const struct doctor *doctor, char *out, size_t bytes)
 {
     static const char name[] = "container=";
+    assert_always(bytes > 0);
     char text[DOCTOR_ENVIRONMENT_BYTES_MAX] = {0};
     if (!doctor_read(doctor, text, sizeof text, "/proc/1/environ")) {
         return false;
@@ -141,8 +142,7 @@ static void doctor_environment_options(struct doctor *doctor)
     struct doctor_finding *finding = doctor_add(doctor, "env.options", DOCTOR_INFO);
     assert_debug(doctor->options_note[0] != '\0');
     doctor_text(finding->is, "%s", doctor->options_note);
-    doctor_text(finding->why,
-                "Checks that depend on options take the default ones in their place.");
+    doctor_text(finding->why, "Checks take the default of each option that they do not know.");
     doctor_text(finding->change, "Run ringcast doctor as root, or as the server's user.");
 }
 

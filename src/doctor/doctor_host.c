@@ -8,6 +8,7 @@
 
 #include "codec/base/check.h"
 #include "codec/base/clock.h"
+#include "src/doctor/doctor_window.h"
 
 #define DOCTOR_HOST_CLOCK_READS 2000
 #define DOCTOR_HOST_CLOCK_ROUNDS 8
@@ -50,12 +51,22 @@ static uint64_t doctor_host_shm_free_bytes(void)
     return statvfs("/dev/shm", &shm) < 0 ? UINT64_MAX : (uint64_t)shm.f_bavail * shm.f_frsize;
 }
 
+static uint64_t doctor_host_pass(void *context)
+{
+    (void)context;
+    struct timespec left = {.tv_nsec = DOCTOR_WINDOW_NS};
+    uint64_t begin_ns = clock_ns(CLOCK_MONOTONIC);
+    (void)nanosleep(&left, NULL);
+    return clock_ns(CLOCK_MONOTONIC) - begin_ns;
+}
+
 void doctor_host_read(struct doctor_host *host_out)
 {
     *host_out = (struct doctor_host){
         .clock_ns = doctor_host_clock_ns(),
         .clock_state = doctor_host_clock_state(),
         .shm_free_bytes = doctor_host_shm_free_bytes(),
+        .pass = doctor_host_pass,
     };
     doctor_host_read_release(host_out);
     doctor_host_try_uring(host_out);

@@ -142,6 +142,7 @@ static bool doctor_limits_is_root(const struct doctor *doctor)
 static void doctor_limits_nproc(struct doctor *doctor)
 {
     uint64_t limit;
+    assert_debug(doctor->options->core_count > 0);
     uint64_t needed = (uint64_t)DOCTOR_LIMITS_THREADS + doctor->options->core_count +
                       (options_has_tls(doctor->options) ? doctor->options->tls.thread_count : 0);
     if (!doctor_limits_read(doctor, "Max processes", false, &limit)) {

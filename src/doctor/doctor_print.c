@@ -7,7 +7,7 @@
 #include "codec/base/check.h"
 
 #define DOCTOR_PRINT_COLUMNS 80
-#define DOCTOR_PRINT_INDENT 22 /* of all lines of a finding but the first */
+#define DOCTOR_PRINT_INDENT 23 /* of all lines of a finding but the first */
 #define DOCTOR_PRINT_BYTES_MAX (3 * DOCTOR_TEXT_BYTES_MAX + 3)
 
 static const char *const doctor_print_levels[] = {
@@ -34,6 +34,7 @@ static void doctor_print_join(const struct doctor_finding *finding,
 static void doctor_print_wrapped(FILE *out, const char *text)
 {
     size_t column = DOCTOR_PRINT_INDENT;
+    assert_debug(text[0] != '\0');
     for (const char *word = text; *word != '\0';) {
         size_t bytes = strcspn(word, " ");
         if (column > DOCTOR_PRINT_INDENT && column + 1 + bytes > DOCTOR_PRINT_COLUMNS) {
@@ -51,6 +52,7 @@ static void doctor_print_wrapped(FILE *out, const char *text)
 static void doctor_print_counts(FILE *out, const struct doctor *doctor, bool is_verbose)
 {
     uint32_t counts[DOCTOR_PRINT_LEVELS] = {0};
+    assert_always(doctor->count <= DOCTOR_FINDINGS_MAX);
     for (uint32_t i = 0; i < doctor->count; i++) {
         counts[doctor->findings[i].level]++;
     }
@@ -68,7 +70,7 @@ void doctor_print(FILE *out, const struct doctor *doctor, const char *subject, b
         const struct doctor_finding *finding = &doctor->findings[i];
         char text[DOCTOR_PRINT_BYTES_MAX] = "";
         if (finding->level >= DOCTOR_INFO || is_verbose) {
-            fprintf(out, "%-7s %-13s ", doctor_print_levels[finding->level], finding->id);
+            fprintf(out, "%-7s %-14s ", doctor_print_levels[finding->level], finding->id);
             doctor_print_join(finding, text);
             doctor_print_wrapped(out, text);
         }

@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include "codec/base/check.h"
+#include "ring/board/counters_file.h"
 #include "src/base/file.h"
+#include "tools/insight/insight_files.h"
 
 #define DOCTOR_TARGET_PATH_BYTES_MAX 64
 
@@ -18,6 +20,7 @@ static int doctor_target_read_texts(int pid, const char *name, char **bytes_out,
 {
     char path[DOCTOR_TARGET_PATH_BYTES_MAX];
     size_t bytes;
+    assert_always(pid > 0);
     snprintf(path, sizeof path, "/proc/%d/%s", pid, name);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
@@ -47,11 +50,12 @@ static int doctor_target_read_texts(int pid, const char *name, char **bytes_out,
     return count;
 }
 
-/* Whether it runs as a server, not as a command such as `ringcast stat`. */
+/* Whether it is a program of this name that runs as a server, not as a command such as `ringcast
+ * stat`. */
 static bool doctor_target_is_server(int pid, int argument_count, char *const *arguments)
 {
     char path[DOCTOR_TARGET_PATH_BYTES_MAX];
-    char name[16] = "";
+    char name[32] = "";
     snprintf(path, sizeof path, "/proc/%d/comm", pid);
     FILE *file = fopen(path, "re");
     if (file != NULL) {
@@ -61,6 +65,45 @@ static bool doctor_target_is_server(int pid, int argument_count, char *const *ar
     }
     return strcmp(name, "ringcast\n") == 0 && argument_count > 0 &&
            (argument_count == 1 || arguments[1][0] == '-');
+}
+
+static bool doctor_target_is_running(int pid)
+{
+    char *bytes = NULL;
+    char **texts = NULL;
+    int count = pid > 0 ? doctor_target_read_texts(pid, "cmdline", &bytes, &texts) : 0;
+    bool is_running = count > 0 && doctor_target_is_server(pid, count, texts);
+    free(bytes);
+    free(texts);
+    return is_running;
+}
+
+int doctor_target_find_server(char error_out[OPTIONS_ERROR_BYTES_MAX])
+{
+    struct insight_file *files;
+    size_t file_count;
+    int pid = 0;
+    uint32_t found = 0;
+    size_t used = (size_t)snprintf(error_out, OPTIONS_ERROR_BYTES_MAX,
+                                   "several servers run; choose one with --pid:");
+    if (insight_files_find(COUNTERS_FILE_DIRECTORY, NULL, &files, &file_count) < 0) {
+        snprintf(error_out, OPTIONS_ERROR_BYTES_MAX, "out of memory");
+        return -EINVAL;
+    }
+    for (size_t i = 0; i < file_count; i++) {
+        bool is_number = files[i].id[strspn(files[i].id, "0123456789")] == '\0';
+        int id = is_number ? atoi(files[i].id) : 0;
+        if (doctor_target_is_running(id)) {
+            pid = id;
+            found++;
+            used +=
+                used < OPTIONS_ERROR_BYTES_MAX
+                    ? (size_t)snprintf(error_out + used, OPTIONS_ERROR_BYTES_MAX - used, " %d", id)
+                    : 0;
+        }
+    }
+    free(files);
+    return found <= 1 ? pid : -EINVAL;
 }
 
 /* Parses as the server did, in its working directory. */
@@ -76,7 +119,7 @@ static int doctor_target_parse(struct doctor_target *target, int argument_count,
     sched_getaffinity(target->pid, sizeof cpus, &cpus);
     int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     snprintf(path, sizeof path, "/proc/%d/cwd", target->pid);
-    if (here < 0 || chdir(path) < 0) {
+    if ((here < 0 || chdir(path) < 0) && target->note[0] == '\0') {
         doctor_text(target->note, "The working directory of process %d cannot be entered: %s.",
                     target->pid, strerror(errno));
     }
@@ -106,7 +149,7 @@ int doctor_target_open_server(struct doctor_target *target_out, int pid,
     struct doctor_target *target = target_out;
     assert_always(pid > 0);
     *target = (struct doctor_target){.pid = pid};
-    snprintf(target->subject, sizeof target->subject, "server %d", pid);
+    snprintf(target->subject, sizeof target->subject, "the server of process %d", pid);
     int count = doctor_target_read_texts(pid, "cmdline", &target->command_line, &target->arguments);
     if (count == -ENOENT || count == -ESRCH) {
         snprintf(error_out, OPTIONS_ERROR_BYTES_MAX, "no process %d runs", pid);

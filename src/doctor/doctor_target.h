@@ -31,6 +31,9 @@ struct doctor_target {
 int doctor_target_open_options(struct doctor_target *target_out, int argc, char *const *argv,
                                char error_out[OPTIONS_ERROR_BYTES_MAX]);
 
+/* The process ID of the only running server; 0: none runs. -EINVAL: several do. */
+int doctor_target_find_server(char error_out[OPTIONS_ERROR_BYTES_MAX]);
+
 /* The running server with this process ID. */
 int doctor_target_open_server(struct doctor_target *target_out, int pid,
                               char error_out[OPTIONS_ERROR_BYTES_MAX]);

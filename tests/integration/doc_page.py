@@ -26,7 +26,7 @@ import doc_commands  # noqa: E402
 SECONDS = 150  # for a command; a busy machine is slow
 ENOUGH_LINES = 3  # of a command that ends with Ctrl-C only, where the page shows no more
 SERVER = re.compile(r"(?:(?:my-ticks|python3 \w+\.py) \| )?(?:taskset -c \d+ )?(?:\./run|(?:zig-out/bin/)?ringcast(?:-echo)?)"
-                    r"(?! (?:stat|ctl|health|help|archive|restore)\b)(?=\s|$)(?!.* --(?:help|version|check-config|print-\w+))", re.S)
+                    r"(?! (?:stat|ctl|health|help|archive|restore|doctor)\b)(?=\s|$)(?!.* --(?:help|version|check-config|print-\w+))", re.S)
 READY = re.compile(rf"{READY_LINE.pattern}|ringcast-echo: listening on ")
 ENDLESS = re.compile(r"(?:zig-out/bin/)?(?:ringcast-tap (?!.*--(?:count|duration) )|"
                      r"ringcast stat(?!.* (?:\d+ \d+|--total|--list|--help))|"

@@ -140,14 +140,17 @@ def help_of(words):
 
 
 PROGRAMS = (("ringcast stat", ["ringcast", "stat"]), ("ringcast ctl", ["ringcast", "ctl"]),
-            ("ringcast health", ["ringcast", "health"]), ("ringcast restore", ["ringcast", "restore"]),
+            ("ringcast health", ["ringcast", "health"]), ("ringcast doctor", ["ringcast", "doctor"]),
+            ("ringcast restore", ["ringcast", "restore"]),
             ("ringcast-tap", ["ringcast-tap"]), ("ringcast-bench", ["ringcast-bench"]),
             ("ringcast-echo", ["ringcast-echo"]), ("ringcast", ["ringcast", "help", "all"]))
 
 
 def options_of(words):
-    """Of ctl, those of all its commands."""
+    """Of ctl, those of all its commands; doctor has the server's, too."""
     text = help_of(words)
+    if words[-1] == "doctor":
+        text += help_of(["ringcast", "help", "all"])
     if words[-1] == "ctl":
         text += "".join(help_of([*words, command]) for command in re.findall(r"^  ([a-z]+)  ", text, re.M))
     return set(re.findall(r"(?<![\w-])-{1,2}[a-z][a-z-]*", text)) | {"--help"}
@@ -172,7 +175,7 @@ class Words(unittest.TestCase):
         count = 0
         for name, words in PROGRAMS:
             known = options_of(words)
-            mine = re.compile(rf"(?:^| |bin/){name}(?! (?:stat|ctl|health|restore)\b)(?= )([^|&#]*)" if name == "ringcast" else
+            mine = re.compile(rf"(?:^| |bin/){name}(?! (?:stat|ctl|health|restore|doctor)\b)(?= )([^|&#]*)" if name == "ringcast" else
                               rf"(?:^| |bin/){name}(?= )([^|&#]*)")
             for where, command in self.commands:
                 command = command.replace("./run ", "ringcast ")

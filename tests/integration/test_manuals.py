@@ -7,8 +7,9 @@ import unittest
 
 from server import CHECKOUT, program, run
 
-TOOLS = ("ringcast-bench", "ringcast-tap", "ringcast-echo", "ringcast-stat", "ringcast-ctl")
-COMMANDS = {"ringcast-stat": ["ringcast", "stat"], "ringcast-ctl": ["ringcast", "ctl", "stats"]}
+TOOLS = ("ringcast-bench", "ringcast-tap", "ringcast-echo", "ringcast-stat", "ringcast-ctl", "ringcast-doctor")
+COMMANDS = {"ringcast-stat": ["ringcast", "stat"], "ringcast-ctl": ["ringcast", "ctl", "stats"],
+            "ringcast-doctor": ["ringcast", "doctor"]}
 
 
 def read(name):
@@ -106,7 +107,7 @@ class Server(unittest.TestCase):
         self.assertEqual(self.help("help"), self.help("--help"))
         self.assertEqual(self.help("-h"), self.help("--help"))
         self.assertEqual(self.help("--help", "access"), self.help("help", "access"))
-        for command in ("stat", "ctl", "health"):
+        for command in ("stat", "ctl", "health", "doctor"):
             self.assertEqual(self.help("help", command), self.help(command, "--help"))
         self.assertEqual(self.help("help", "port"), self.help("help", "--port"))
 

@@ -74,12 +74,12 @@ static void doctor_net_backlog(struct doctor *doctor)
         doctor_add(doctor, "net.backlog", has_dropped || is_short ? DOCTOR_WARN : DOCTOR_INFO);
     if (has_dropped) {
         doctor_text(finding->is,
-                    "%" PRIu64 " new connections found the queue of a port of the server full.%s%s",
-                    dropped, is_low ? " " : "", low);
+                    "%" PRIu64 " new connections found the queue of the server's port full%s%s.",
+                    dropped, is_low ? "; " : "", low);
     } else {
         doctor_text(finding->is, "%s; --max-connections is %u.", low, clients);
     }
-    doctor_text(finding->why, "%s",
+    doctor_text(finding->why,
                 "When all clients connect at once, as after a restart, those that find the queue "
                 "full try again after 1 s, 2 s, 4 s.");
     doctor_text(finding->change,

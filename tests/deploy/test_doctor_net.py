@@ -24,7 +24,8 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n"  # incomplete: the server says nothin
 
 
 def doctor(check, *options, prefix=()):
-    """(level, finding) of one check, by the worst of its findings."""
+    """(level, finding) of one check, by the worst of its findings. Other servers may run at this host."""
+    options = options or ("--port", PORT)
     done = run([*prefix, program("ringcast"), "doctor", "--only", check, "--json", *map(str, options)])
     if done.returncode not in (0, 1, 2):
         raise AssertionError(f"doctor ended with {done.returncode}: {done.stderr}")

@@ -8,7 +8,8 @@
  * Source   SystemTap's "UserSpaceProbeImplementation": .note.stapsdt, version 3.
  *
  * A probe is a nop of one instruction, and its arguments stay in the registers where they are: what
- * must be computed for a probe only is not worth it. There are no semaphores: bpftrace 0.17 cannot
+ * must be computed for a probe only is not worth it. A probe has six arguments at most: on x86-64
+ * bpftrace knows arg0 to arg5. There are no semaphores: bpftrace 0.17 cannot
  * raise one in a process that starts after it. On x86-64 the nop has one byte: from Linux 6.18 on,
  * the kernel replaces one of five bytes by a call, which overwrites the red zone of a leaf
  * function.
@@ -69,8 +70,5 @@
 #define PROBE6(name, a, b, c, d, e, f)                                                             \
     PROBE_NOTE(name, "8@%0 8@%1 8@%2 8@%3 8@%4 8@%5", PROBE_VALUE(a), PROBE_VALUE(b),              \
                PROBE_VALUE(c), PROBE_VALUE(d), PROBE_VALUE(e), PROBE_VALUE(f))
-#define PROBE7(name, a, b, c, d, e, f, g)                                                          \
-    PROBE_NOTE(name, "8@%0 8@%1 8@%2 8@%3 8@%4 8@%5 8@%6", PROBE_VALUE(a), PROBE_VALUE(b),         \
-               PROBE_VALUE(c), PROBE_VALUE(d), PROBE_VALUE(e), PROBE_VALUE(f), PROBE_VALUE(g))
 
 #endif

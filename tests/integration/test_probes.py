@@ -24,7 +24,6 @@ void fire(uint64_t a, uint32_t b, int c, const char *d)
     PROBE4(four, a, b, c, (uintptr_t)d);
     PROBE5(five, a, b, c, (uintptr_t)d, 5);
     PROBE6(six, a, b, c, (uintptr_t)d, a + b, 6);
-    PROBE7(seven, a, b, c, (uintptr_t)d, a + b, a * b, 7);
 }
 """
 

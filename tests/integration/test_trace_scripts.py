@@ -20,6 +20,7 @@ HEAD = re.compile(r"""/\*
 
 class Scripts(unittest.TestCase):
     def test_there_are_enough(self):
+        """S137: a set of scripts for bpftrace."""
         self.assertGreaterEqual(len(SCRIPTS), 14)
 
     def test_each_begins_with_what_it_is_for_and_how_it_is_run(self):

@@ -181,7 +181,10 @@ int doctor_target_open_options(struct doctor_target *target_out, int argc, char 
 {
     cpu_set_t cpus;
     struct options_input input = options_input_here(argc, argv, &cpus);
-    *target_out = (struct doctor_target){.subject = "a server with these options"};
+    *target_out = (struct doctor_target){0};
+    snprintf(target_out->subject, sizeof target_out->subject, "%s",
+             argc > 1 ? "a server with these options"
+                      : "a server with the default options; none runs here");
     return options_parse(&target_out->options, &input, error_out);
 }
 

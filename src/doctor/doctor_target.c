@@ -153,7 +153,8 @@ int doctor_target_open_server(struct doctor_target *target_out, int pid,
     snprintf(target->subject, sizeof target->subject, "the server of process %d", pid);
     int count = doctor_target_read_texts(pid, "cmdline", &target->command_line, &target->arguments);
     if (count == -ENOENT || count == -ESRCH) {
-        snprintf(error_out, OPTIONS_ERROR_BYTES_MAX, "no process %d runs", pid);
+        snprintf(error_out, OPTIONS_ERROR_BYTES_MAX, "no process %d runs that this user may see",
+                 pid);
         return -EINVAL;
     }
     if (count < 0) {

@@ -14,6 +14,8 @@
 #ifndef RINGCAST_RING_TRACE_H
 #define RINGCAST_RING_TRACE_H
 
+#include <stdbool.h>
+
 #include "codec/base/check.h"
 #include "codec/base/probes.h"
 
@@ -124,9 +126,10 @@ static inline void trace_core_lap(uint32_t core, uint32_t stream, uint64_t from,
     PROBE4(core_lap, core, stream, from, to);
 }
 
-static inline void trace_slow(uint32_t core, uint32_t stage, uint64_t ns)
+/* A turn took over 1 ms: ns without its sleep. */
+static inline void trace_slow(uint32_t core, uint64_t ns)
 {
-    PROBE3(slow, core, stage, ns);
+    PROBE2(slow, core, ns);
 }
 
 /* ---- A connection ---- */
@@ -145,9 +148,9 @@ static inline void trace_conn_state(uint32_t conn, uint32_t old, uint32_t new, u
 }
 
 static inline void trace_conn_upgrade(uint32_t core, uint32_t conn, uint32_t gen, int fd,
-                                      uint32_t peer_port, uint32_t stream, uint64_t since_accept_ns)
+                                      uint32_t peer_port, uint32_t stream)
 {
-    PROBE7(conn_upgrade, core, conn, gen, fd, peer_port, stream, since_accept_ns);
+    PROBE6(conn_upgrade, core, conn, gen, fd, peer_port, stream);
 }
 
 static inline void trace_conn_refuse(uint32_t core, uint32_t conn, uint32_t status,
@@ -157,9 +160,9 @@ static inline void trace_conn_refuse(uint32_t core, uint32_t conn, uint32_t stat
 }
 
 static inline void trace_conn_close(uint32_t core, uint32_t conn, uint32_t code, const char *cause,
-                                    uint64_t frames_sent, uint64_t frames_lost, uint32_t gen)
+                                    uint64_t frames_sent, uint64_t frames_lost)
 {
-    PROBE7(conn_close, core, conn, code, (uintptr_t)cause, frames_sent, frames_lost, gen);
+    PROBE6(conn_close, core, conn, code, (uintptr_t)cause, frames_sent, frames_lost);
 }
 
 static inline void trace_accept_pause(uint32_t core, uint32_t conns)
@@ -167,10 +170,15 @@ static inline void trace_accept_pause(uint32_t core, uint32_t conns)
     PROBE2(accept_pause, core, conns);
 }
 
-static inline void trace_message(uint32_t core, uint32_t conn, uint32_t type, uint64_t bytes,
-                                 uint64_t answered_bytes)
+/* type: an enum request_type. A message that takes long has several of both. */
+static inline void trace_message_begin(uint32_t core, uint32_t conn, uint32_t type)
 {
-    PROBE5(message, core, conn, type, bytes, answered_bytes);
+    PROBE3(message_begin, core, conn, type);
+}
+
+static inline void trace_message(uint32_t core, uint32_t conn, uint32_t type, bool is_done)
+{
+    PROBE4(message, core, conn, type, is_done);
 }
 
 static inline void trace_control_out(uint32_t core, uint32_t conn, uint32_t opcode, uint64_t bytes)
@@ -205,7 +213,7 @@ static inline void trace_send_stuck(uint32_t core, uint32_t conn, int fd)
     PROBE3(send_stuck, core, conn, fd);
 }
 
-static inline void trace_send_failed(uint32_t core, uint32_t conn, int fd, int error)
+static inline void trace_send_failed(uint32_t core, uint32_t conn, int fd, uint32_t error)
 {
     PROBE4(send_failed, core, conn, fd, error);
 }
@@ -221,9 +229,9 @@ static inline void trace_pull(uint32_t core, uint32_t conn, uint64_t cursor, uin
     PROBE6(pull, core, conn, cursor, looked_at, frames, conflated);
 }
 
-static inline void trace_caught_up(uint32_t core, uint32_t conn, uint64_t index, uint64_t behind_ns)
+static inline void trace_caught_up(uint32_t core, uint32_t conn, uint64_t index)
 {
-    PROBE4(caught_up, core, conn, index, behind_ns);
+    PROBE3(caught_up, core, conn, index);
 }
 
 static inline void trace_lag(uint32_t core, uint32_t conn, uint64_t ms, uint32_t cause)
@@ -245,9 +253,10 @@ static inline void trace_gap(uint32_t core, uint32_t conn, uint32_t channel, uin
     PROBE6(gap, core, conn, channel, from_seq, count, reason);
 }
 
-/* channel: 2^32 + the group of a subscription to one. */
+#define TRACE_GROUP (UINT64_C(1) << 32) /* and the number of a group, in place of a channel's */
+
 static inline void trace_subscribe(uint32_t core, uint32_t conn, uint64_t channel, uint32_t policy,
-                                   uint32_t on, uint64_t index)
+                                   bool on, uint64_t index)
 {
     PROBE6(subscribe, core, conn, channel, policy, on, index);
 }
@@ -263,10 +272,11 @@ static inline void trace_resume(uint32_t core, uint32_t conn, uint32_t channel, 
     PROBE5(resume, core, conn, channel, seq, result);
 }
 
-static inline void trace_replay(uint32_t core, uint32_t conn, uint32_t channels, uint64_t frames,
-                                uint32_t on)
+/* index: in the JSON log; 0: it is being looked for. */
+static inline void trace_replay(uint32_t core, uint32_t conn, uint32_t channels, uint64_t index,
+                                bool on)
 {
-    PROBE5(replay, core, conn, channels, frames, on);
+    PROBE5(replay, core, conn, channels, index, on);
 }
 
 /* ---- The admin server ---- */

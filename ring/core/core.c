@@ -428,6 +428,7 @@ static void core_count_turn(struct core *core)
     }
     if (__builtin_expect(busy_ns > CORE_SLOW_TURN_NS, 0)) {
         counter_add(&counters->turns_slow, 1);
+        trace_slow(core->options.index, busy_ns);
     }
     counter_set(&counters->blocked_ns, links_blocked_ns(&core->links));
 }

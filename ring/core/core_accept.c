@@ -4,6 +4,7 @@
 
 #include "ring/core/core_state.h"
 #include "ring/link/opening.h"
+#include "ring/trace.h"
 
 #define CORE_ACCEPT_RETRY_NS (100 * NS_PER_MS)
 
@@ -65,6 +66,7 @@ static void core_accept_pause(struct core *core, int error)
     }
     core->accept_paused = true;
     counter_add(&core->counters->accept_paused, 1);
+    trace_accept_pause(core->options.index, atomic_load(core->options.conn_count));
     core_accept_cancel(core);
     core->accept_retry_ns = core->time.now_ns + CORE_ACCEPT_RETRY_NS;
 }

@@ -6,14 +6,12 @@
 #include "ring/fan/fanout.h"
 #include "ring/fan/history.h"
 #include "ring/fan/replayer.h"
+#include "ring/trace.h"
 
-int core_resume(struct core *core, uint32_t conn, const struct core_resume *resume)
+static int core_resume_channel(struct core *core, uint32_t conn, const struct core_resume *resume)
 {
     struct history_reach reach;
     struct subscriber *subscriber = core_subscriber(core, conn);
-    if (!core_is_streaming(core, conn)) {
-        return 0;
-    }
     history_find_reach(&core->fan, subscriber, resume->channel, &reach);
     if (resume->is_same_epoch && resume->seq > reach.newest_seq) {
         return -ERANGE;
@@ -29,6 +27,16 @@ int core_resume(struct core *core, uint32_t conn, const struct core_resume *resu
     return history_resume(&core->fan, subscriber, resume->channel, resume->group,
                           resume->is_same_epoch ? resume->seq + 1 : 1, resume->is_same_epoch,
                           &reach);
+}
+
+int core_resume(struct core *core, uint32_t conn, const struct core_resume *resume)
+{
+    if (!core_is_streaming(core, conn)) {
+        return 0;
+    }
+    int result = core_resume_channel(core, conn, resume);
+    trace_resume(core->options.index, conn, resume->channel, resume->seq, result);
+    return result;
 }
 
 /* ---- Replays ---- */
@@ -177,6 +185,7 @@ void core_send_snapshots(struct core *core, uint32_t conn, const struct core_sna
     struct link *link = core_link(core, conn);
     for (uint32_t i = 0; i < count && core_is_streaming(core, conn); i++) {
         if (snapshots[i].error == 0) {
+            trace_snapshot(core->options.index, conn, snapshots[i].channel, snapshots[i].as_of);
             link_queue(&core->links, link, snapshots[i].frame, snapshots[i].frame_bytes);
             puller_count_copy(&core->fan, core_subscriber(core, conn));
         }

@@ -52,6 +52,7 @@ static void core_notices_lag(struct core *core, uint32_t conn)
 {
     struct core_lag lag;
     core_conn_lag(core, conn, &lag);
+    trace_lag(core->options.index, conn, lag.ms, lag.cause);
     core->options.ops->on_lag(core->options.context, core, conn, &lag);
 }
 

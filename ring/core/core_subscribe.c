@@ -7,6 +7,7 @@
 #include "ring/fan/history.h"
 #include "ring/fan/puller.h"
 #include "ring/fan/roster.h"
+#include "ring/trace.h"
 
 /* ---- Single channels ---- */
 
@@ -92,6 +93,8 @@ int core_subscribe(struct core *core, uint32_t index, struct core_subscription *
     subscriber->sub_count++;
     counter_add(&core->counters->subscriptions, 1);
     core_tell_subscriber(core, wanted->channel, 1);
+    trace_subscribe(core->options.index, index, wanted->channel, wanted->policy, true,
+                    stream->position);
     if (wanted->snapshot && known->last_seq > 0 &&
         (subscriber->group_mask & (1u << wanted->group)) == 0) {
         core_begin_snapshot(core, subscriber, sub);
@@ -103,10 +106,13 @@ void core_remove_sub(struct core *core, struct subscriber *subscriber, uint32_t 
 {
     assert_always(sub != SUB_NONE && subscriber->sub_count > 0);
     struct fan_stream *stream = fan_stream(&core->fan, subscriber);
+    const struct sub *record = &stream->subs.records[sub];
     if (subscriber->sweep_sub == sub) {
-        subscriber->sweep_sub = stream->subs.records[sub].conn_next;
+        subscriber->sweep_sub = record->conn_next;
     }
-    core_tell_subscriber(core, stream->subs.records[sub].channel, -1);
+    trace_subscribe(core->options.index, fan_index(&core->fan, subscriber), record->channel,
+                    record->policy, false, stream->position);
+    core_tell_subscriber(core, record->channel, -1);
     history_forget_sub(&core->fan, subscriber, sub);
     subs_remove(&stream->subs, sub, &subscriber->sub_first);
     subscriber->sub_count--;
@@ -211,6 +217,8 @@ int core_subscribe_group(struct core *core, uint32_t index, uint32_t group, enum
         return error;
     }
     counter_add(&core->counters->subscriptions, 1);
+    trace_subscribe(core->options.index, index, TRACE_GROUP + group, policy, true,
+                    stream->position);
     if (snapshot && subscriber->mode == SUBSCRIBER_PUSHED) {
         puller_start(&core->fan, subscriber, stream->position);
     }
@@ -273,6 +281,8 @@ int core_unsubscribe_group(struct core *core, uint32_t index, uint32_t group)
         return 0;
     }
     subscriber->group_lag_mask &= rest;
+    trace_subscribe(core->options.index, index, TRACE_GROUP + group,
+                    subscriber_group_policy(subscriber, group), false, stream->position);
     counter_add(&core->counters->subscriptions, (uint64_t)-1);
     return 0;
 }

@@ -57,6 +57,7 @@ static void puller_settle_mode(struct fan *fan, struct subscriber *subscriber)
         progress_release(fan, subscriber);
         assert_always(!fan_is_due(fan, subscriber));
         subscriber_enter(subscriber, SUBSCRIBER_PUSHED);
+        trace_caught_up(fan->reader, fan_index(fan, subscriber), subscriber->cursor);
     } else {
         puller_enqueue(fan, subscriber);
     }
@@ -215,6 +216,7 @@ static void puller_bring_up(struct fan *fan, struct subscriber *subscriber, stru
         puller_tell_gap(fan, subscriber, view, channel, seq, lost_end - 1, reason);
     }
     if (image != NULL) {
+        trace_snapshot(fan->reader, fan_index(fan, subscriber), channel, now_seq - 1);
         puller_send_copy(fan, subscriber, view, image, bytes);
     }
 }
@@ -271,8 +273,7 @@ static bool puller_must_disconnect(struct fan *fan, const struct subscriber *sub
     return false;
 }
 
-/* It is closed, and nothing more of it is planned. */
-static void puller_end_slow(struct fan *fan, struct subscriber *subscriber)
+void puller_end_slow(struct fan *fan, struct subscriber *subscriber)
 {
     if (!subscriber->is_slow) {
         subscriber->is_slow = true;
@@ -300,85 +301,6 @@ static void puller_jump(struct fan *fan, struct subscriber *subscriber, bool lag
     subscriber->reads_json = false;
     subscriber->cursor = position;
     progress_sweep(subscriber);
-}
-
-/* ---- Limits of single subscriptions ---- */
-
-/* Whether a limit is exceeded; false also for a conn that closes for it. */
-static bool puller_is_over_limit(struct fan *fan, struct subscriber *subscriber,
-                                 uint32_t max_lag_ms, uint32_t policy, uint64_t lag_ns)
-{
-    if (max_lag_ms == 0 || lag_ns <= max_lag_ms * NS_PER_MS) {
-        return false;
-    }
-    if (policy == LAG_DISCONNECT) {
-        puller_end_slow(fan, subscriber);
-        return false;
-    }
-    return true;
-}
-
-/* On with live frames, for one channel. What is conflated goes on: only its newest frame comes. */
-static void puller_pass_over(struct fan *fan, struct subscriber *subscriber, uint32_t channel,
-                             uint32_t group)
-{
-    uint64_t now_seq = fan_stream(fan, subscriber)->channels[channel].last_seq + 1;
-    struct progress_entry entry;
-    if (progress_find(fan, subscriber, channel, group, &entry) && entry.policy == LAG_SKIP &&
-        (*entry.next & PROGRESS_SEQ_MASK) < now_seq) {
-        progress_lose(subscriber, &entry, *entry.next & PROGRESS_SEQ_MASK, now_seq, GAP_LAG);
-    }
-}
-
-static void puller_pass_over_group(struct fan *fan, struct subscriber *subscriber, uint32_t group)
-{
-    const struct fan_stream *stream = fan_stream(fan, subscriber);
-    for (uint32_t channel = 0; channel < fan->channel_count; channel++) {
-        const struct fan_channel *known = &stream->channels[channel];
-        if (known->last_seq > 0 && known->group == group &&
-            subs_find(&stream->subs, fan_index(fan, subscriber), channel) == SUB_NONE) {
-            puller_pass_over(fan, subscriber, channel, group);
-        }
-    }
-}
-
-/* The conn is lag_ns behind: what has a lower limit is passed over. Between two turns, so that no
- * frame is on its way. */
-static void puller_limit_lag(struct fan *fan, struct subscriber *subscriber, uint64_t lag_ns)
-{
-    const struct fan_stream *stream = fan_stream(fan, subscriber);
-    bool any = false;
-    bool all = true;
-    for (uint32_t sub = subscriber->sub_first; sub != SUB_NONE;
-         sub = stream->subs.records[sub].conn_next) {
-        const struct sub *record = &stream->subs.records[sub];
-        bool is_over =
-            puller_is_over_limit(fan, subscriber, record->max_lag_ms, record->policy, lag_ns);
-        if (is_over) {
-            puller_pass_over(fan, subscriber, record->channel, record->group);
-        }
-        any |= is_over;
-        all &= is_over;
-    }
-    for (uint32_t group = 0; group < SUBSCRIBER_GROUPS_MAX; group++) {
-        if ((subscriber->group_mask & (1u << group)) == 0) {
-            continue;
-        }
-        uint32_t limit = fan_group_max_lag(fan, subscriber, group);
-        bool is_over = puller_is_over_limit(fan, subscriber, limit,
-                                            subscriber_group_policy(subscriber, group), lag_ns);
-        if (is_over) {
-            puller_pass_over_group(fan, subscriber, group);
-        }
-        any |= is_over;
-        all &= is_over;
-    }
-    if (any && all) {
-        trace_jump(fan->reader, fan_index(fan, subscriber), subscriber->cursor, stream->position,
-                   1);
-        subscriber->cursor = stream->position;
-        progress_sweep(subscriber);
-    }
 }
 
 /* ---- A turn ---- */
@@ -544,6 +466,7 @@ void puller_plan(struct fan *fan, struct subscriber *subscriber, struct link_vie
     struct plan_batch *batch = fan->batch;
     assert_always(subscriber->mode == SUBSCRIBER_PULLING);
     assert_always(fan_has_room(batch));
+    uint64_t conflated_before = fan_frames_conflated(fan, subscriber);
     struct send_plan *plan = &batch->plans[batch->plan_count];
     *plan = (struct send_plan){
         .conn = fan_index(fan, subscriber),
@@ -561,7 +484,7 @@ void puller_plan(struct fan *fan, struct subscriber *subscriber, struct link_vie
         return;
     }
     trace_pull(fan->reader, plan->conn, plan->from, plan->to - plan->from, plan->frames,
-               fan_frames_conflated(fan, subscriber));
+               fan_frames_conflated(fan, subscriber) - conflated_before);
     if (view->waiting_bytes > 0 || plan->iov_count > 0) {
         batch->plan_count++;
     } else {

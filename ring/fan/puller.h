@@ -39,6 +39,11 @@ void puller_count_copy(struct fan *fan, struct subscriber *subscriber);
 /* Adds a frame of the log to a plan, the last of the batch. */
 void puller_add_frame(struct plan_batch *batch, struct send_plan *plan, const struct frame_log *log,
                       const struct frame_desc *desc);
+/* It is closed, and nothing more of it is planned. */
+void puller_end_slow(struct fan *fan, struct subscriber *subscriber);
+/* It is lag_ns behind: what has a lower limit is passed over. Between two turns, so that no frame
+ * is on its way. */
+void puller_limit_lag(struct fan *fan, struct subscriber *subscriber, uint64_t lag_ns);
 /* With so much waiting for its link it is sent nothing else first. */
 bool puller_is_full(const struct link_view *view);
 /* The writer has passed the core, or an encoding has begun again: on with live frames from head on,

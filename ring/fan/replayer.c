@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ring/fan/history.h"
+#include "ring/trace.h"
 
 /* ---- Begin and end ---- */
 
@@ -50,6 +51,7 @@ struct core_replayed *replayer_end(struct fan *fan, struct subscriber *subscribe
     struct replay *replay = replayer_find(fan, subscriber);
     assert_always(replay->channels != NULL);
     *ended_out = *replay;
+    trace_replay(fan->reader, replay->conn, replay->channel_count, replay->cursor, false);
     replay->channels = NULL; /* They are the caller's now. */
     replayer_free(fan, replay);
     return ended_out->channels;
@@ -193,8 +195,10 @@ int replayer_start(struct fan *fan, struct subscriber *subscriber, const struct 
     int error = replayer_begin(fan, fan_stream(fan, subscriber), replay);
     if (error < 0) {
         replayer_free(fan, replay);
+        return error;
     }
-    return error;
+    trace_replay(fan->reader, replay->conn, count, replay->cursor, true);
+    return 0;
 }
 
 /* ---- A turn ---- */

@@ -5,6 +5,7 @@
 #include "codec/base/bytes.h"
 #include "codec/base/check.h"
 #include "ring/link/opening.h"
+#include "ring/trace.h"
 
 /* ---- Half requests and messages ---- */
 
@@ -84,6 +85,7 @@ static void input_on_pong(struct links *links, struct link *link, const struct w
         (uint32_t)stamp_of(sent_ns) == link->asked &&
         links->now_ns - sent_ns <= stamp_age_ns(link->asked, links->now_ns) + 2 * STAMP_NS) {
         link->round_trip_us = (uint32_t)((links->now_ns - sent_ns) / NS_PER_US);
+        trace_pong(links->options.core_number, links_index(links, link), links->now_ns - sent_ns);
     }
 }
 

@@ -170,6 +170,7 @@ void link_queue_frame(struct links *links, struct link *link, enum ws_opcode opc
     uint8_t header[WS_HEADER_BYTES_MAX];
     size_t header_bytes = ws_frame_header(header, opcode, payload_bytes);
     counter_add(&links->counters->control_out, 1);
+    trace_control_out(links->options.core_number, links_index(links, link), opcode, payload_bytes);
     link_queue(links, link, header, header_bytes);
     link_queue(links, link, payload, payload_bytes);
 }
@@ -203,6 +204,7 @@ void link_wait_writable(struct links *links, struct link *link, bool progress)
     if (link->was_woken && !progress) {
         /* Writable, and yet nothing went: memory is short. Ask again later, never in a circle. */
         link_enter_flow(links, link, LINK_STUCK);
+        trace_send_stuck(links->options.core_number, links_index(links, link), link->fd);
         links_arm(links, link, LINK_STUCK_NS);
         return;
     }
@@ -343,8 +345,8 @@ void link_on_operation_ended(struct links *links, struct link *link)
     struct io_uring_sqe *sqe = links_sqe(links);
     engine_prepare_close(sqe, link->fd);
     sqe->user_data = links_tag_of(links, link, OP_CLOSE);
-    link->generation++;
     link_enter(links, link, LINK_FREE);
+    link->generation++;
     links_give(links, link);
     atomic_fetch_sub(links->options.conn_count, 1);
     counter_add(&links->counters->conns_open, (uint64_t)-1);

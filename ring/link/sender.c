@@ -7,6 +7,7 @@
 #include "codec/base/check.h"
 #include "ring/link/link.h"
 #include "ring/link/tls_out.h"
+#include "ring/trace.h"
 
 #define SENDER_BLOCK_BYTES 64
 #define SENDER_PREFETCH 4     /* links ahead */
@@ -240,6 +241,7 @@ static void sender_send_lent(struct links *links, struct plan_batch *plans)
         struct link *link = links_at(links, plan->conn);
         int64_t result = engine_send_file(&links->engine, link->fd, &lent->stretch);
         assert_always(result <= (int64_t)lent->stretch.bytes);
+        trace_lend(links->options.core_number, plan->conn, plan->bytes, result);
         if (sender_is_refusal(result)) {
             link->copies = true;
             sender_prepare(links, link, lent->number, &plans->iovs[plan->iov_first], 1,
@@ -271,6 +273,8 @@ static void sender_on_short(struct links *links, struct link *link, struct plan_
     uint64_t wire = send->result > 0 ? (uint64_t)send->result : 0;
     uint64_t sent = link->is_tls ? tls_out_settle(links, link, send, wire) : wire;
     uint64_t out_sent = sent < send->out_bytes ? sent : send->out_bytes;
+    trace_send_short(links->options.core_number, links_index(links, link), link->fd, wire,
+                     send->wire_bytes);
     counter_add(wire > 0 ? &links->counters->sends_short : &links->counters->sends_full, 1);
     counter_add(&links->counters->bytes_out, wire);
     out_chain_consume(&links->out_pool, &link->out, out_sent);
@@ -289,6 +293,8 @@ static void sender_on_failure(struct links *links, struct link *link, struct pla
         sender_on_short(links, link, plans, number);
     } else {
         counter_add(&links->counters->sends_failed, 1);
+        trace_send_failed(links->options.core_number, links_index(links, link), link->fd,
+                          (uint32_t)-send->result);
         sender_add_outcome(plans, number)->error = (int32_t)send->result;
         link_doom(links, link, 0, send->result == -ETIMEDOUT ? "timed out" : "reset by the peer");
     }

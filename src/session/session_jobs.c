@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "codec/base/check.h"
+#include "ring/trace.h"
 #include "src/session/session_access.h"
 #include "src/session/session_answer.h"
 #include "src/session/session_client.h"
@@ -28,7 +29,7 @@ struct session_job {
     bool is_started;
 };
 
-static bool session_jobs_run(struct session_call *call)
+static bool session_jobs_run_type(struct session_call *call)
 {
     switch (call->request->type) {
     case REQUEST_SUBSCRIBE:
@@ -64,6 +65,16 @@ static bool session_jobs_run(struct session_call *call)
         return true;
     }
     return true;
+}
+
+/* A slice of it. true: it is answered. */
+static bool session_jobs_run(struct session_call *call)
+{
+    enum request_type type = call->request->type;
+    trace_message_begin(core_index(call->core), call->conn, type);
+    bool is_done = session_jobs_run_type(call);
+    trace_message(core_index(call->core), call->conn, type, is_done);
+    return is_done;
 }
 
 static bool session_jobs_is_short(enum request_type type)

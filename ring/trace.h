@@ -148,9 +148,9 @@ static inline void trace_conn_state(uint32_t conn, uint32_t old, uint32_t new, u
 }
 
 static inline void trace_conn_upgrade(uint32_t core, uint32_t conn, uint32_t gen, int fd,
-                                      uint32_t peer_port, uint32_t stream, uint64_t since_accept_ns)
+                                      uint32_t peer_port, uint32_t stream)
 {
-    PROBE7(conn_upgrade, core, conn, gen, fd, peer_port, stream, since_accept_ns);
+    PROBE6(conn_upgrade, core, conn, gen, fd, peer_port, stream);
 }
 
 static inline void trace_conn_refuse(uint32_t core, uint32_t conn, uint32_t status,
@@ -160,9 +160,9 @@ static inline void trace_conn_refuse(uint32_t core, uint32_t conn, uint32_t stat
 }
 
 static inline void trace_conn_close(uint32_t core, uint32_t conn, uint32_t code, const char *cause,
-                                    uint64_t frames_sent, uint64_t frames_lost, uint32_t gen)
+                                    uint64_t frames_sent, uint64_t frames_lost)
 {
-    PROBE7(conn_close, core, conn, code, (uintptr_t)cause, frames_sent, frames_lost, gen);
+    PROBE6(conn_close, core, conn, code, (uintptr_t)cause, frames_sent, frames_lost);
 }
 
 static inline void trace_accept_pause(uint32_t core, uint32_t conns)

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Prints the facts with which the search for a fault begins, without secrets: program, health,
-# statistics, limits, kernel, cgroup, ports, the end of the log. It changes nothing. A part that is
-# missing is reported, and the others follow. Names and addresses of clients are in it.
+# statistics, what `ringcast doctor` finds, limits, kernel, cgroup, ports, the end of the log. It
+# changes nothing. A part that is missing is reported, and the others follow. Names and addresses of
+# clients are in it.
 #
 #   scripts/diagnose.sh > report.txt            the only server of this host
 #   scripts/diagnose.sh --pid PID               one of several
@@ -70,14 +71,6 @@ command_line() {
     echo
 }
 
-# check FILE MINIMUM: a setting of the kernel, against that of packaging/60-ringcast.conf.
-check() {
-    local value note=''
-    value=$(cat "/proc/sys/$1" 2>/dev/null) || return 0
-    [ "$value" -ge "$2" ] || note=" (less than $2 of 60-ringcast.conf)"
-    echo "/proc/sys/$1: $value$note"
-}
-
 ask() { try "${reach[@]}" "$program" "$@" "${which[@]}"; }
 
 find_server() {
@@ -111,10 +104,8 @@ machine() {
     part "kernel: what io_uring and many connections need"
     values /proc/sys/kernel/io_uring_disabled /proc/sys/kernel/io_uring_group \
         /proc/sys/net/core/{r,w}mem_max /proc/sys/net/ipv4/tcp_{r,w}mem \
-        /proc/sys/net/ipv4/tcp_mem /proc/sys/fs/file-nr /proc/sys/kernel/{pid,threads}-max
-    check net/core/somaxconn 65535
-    check net/ipv4/tcp_max_syn_backlog 65535
-    check net/core/netdev_max_backlog 5000
+        /proc/sys/net/ipv4/tcp_mem /proc/sys/fs/file-nr /proc/sys/kernel/{pid,threads}-max \
+        /proc/sys/net/core/{somaxconn,netdev_max_backlog} /proc/sys/net/ipv4/tcp_max_syn_backlog
 }
 
 server() {
@@ -129,6 +120,8 @@ server() {
         # shellcheck disable=SC2086 # words of a command
         ask ctl $it
     done
+    part doctor
+    ask doctor --verbose
 }
 
 process() {

@@ -303,6 +303,7 @@ static void main_tick(struct server *server)
     if (now_ns - server->tick_ns >= NS_PER_SECOND) {
         server->tick_ns = now_ns;
         main_count_run_delays(server);
+        counter_set(&server->counters->process.log_lost, log_lost_count());
         main_sample_channels(server, now_ns);
         metrics_tick(server->metrics, now_ns);
         server_roll_tick(server, now_ns);

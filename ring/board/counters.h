@@ -211,6 +211,7 @@ struct publisher_counters {
 /* Each written by the thread that it names. */
 struct process_counters {
     _Alignas(CACHE_LINE_BYTES) counter main_turns;
+    counter log_lost; /* lines of all logs; main copies it once a second */
     _Alignas(CACHE_LINE_BYTES) counter admin_turns;
     _Alignas(CACHE_LINE_BYTES) counter log_turns;
     _Alignas(CACHE_LINE_BYTES) counter record_turns;

@@ -260,6 +260,9 @@ static const struct counters_row counters_table[] = {
               "Time the publisher's thread was ready to run but had no CPU."),
     PROCESS(main_turns, COUNTER, COUNT, NULL, NULL, NULL,
             "Turns of the main thread: ten a second and more."),
+    PROCESS(log_lost, COUNTER, COUNT, NULL, NULL, NULL,
+            "Log lines lost because there was no room for them, or because standard error or a "
+            "file refused them."),
     PROCESS(admin_turns, COUNTER, COUNT, NULL, NULL, NULL, "Turns of the admin server's thread."),
     PROCESS(log_turns, COUNTER, COUNT, NULL, NULL, NULL,
             "Turns of the thread that writes the log."),

@@ -44,7 +44,7 @@ static void core_bury_report(struct core *core, uint32_t conn)
     counter_add(&core->counters->closed, 1);
     counter_add(&core->counters->conns_streaming, (uint64_t)-1);
     trace_conn_close(core->options.index, conn, end.close_code, end.text, end.frames_sent,
-                     end.frames_lost, link->generation);
+                     end.frames_lost);
     core->options.ops->on_close(core->options.context, core, conn, &end);
 }
 
@@ -65,7 +65,7 @@ static void core_bury_doomed(struct core *core, uint32_t conn)
         core_bury_report(core, conn);
     } else {
         counter_add(&core->counters->opening_left, !link->is_refused);
-        trace_conn_close(core->options.index, conn, 0, link_end_text(link), 0, 0, link->generation);
+        trace_conn_close(core->options.index, conn, 0, link_end_text(link), 0, 0);
     }
     if (core->options.ops->on_leave != NULL) {
         core->options.ops->on_leave(core->options.context, core, conn);

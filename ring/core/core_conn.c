@@ -153,8 +153,7 @@ void core_conn_trace_upgrade(const struct core *core, uint32_t index)
     const struct core_known_source *known = &core->sources[index % CORE_SOURCES];
     trace_conn_upgrade(core->options.index, index, link->generation, link->fd,
                        core_knows_source(known, index, link) ? known->source.port : 0,
-                       core->fan.subscribers[index].encoding,
-                       core->time.now_ns - (link->opened << STAMP_SHIFT));
+                       core->fan.subscribers[index].encoding);
 }
 
 void core_conn_peer(struct core *core, uint32_t index, char text[CORE_PEER_TEXT_BYTES_MAX])

@@ -345,8 +345,8 @@ void link_on_operation_ended(struct links *links, struct link *link)
     struct io_uring_sqe *sqe = links_sqe(links);
     engine_prepare_close(sqe, link->fd);
     sqe->user_data = links_tag_of(links, link, OP_CLOSE);
-    link->generation++;
     link_enter(links, link, LINK_FREE);
+    link->generation++;
     links_give(links, link);
     atomic_fetch_sub(links->options.conn_count, 1);
     counter_add(&links->counters->conns_open, (uint64_t)-1);

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "src/config/options.h"
+#include "src/doctor/doctor_network.h"
 
 struct doctor_window;
 
@@ -55,7 +56,7 @@ struct doctor_host {
     /* Lets the time between two looks pass, and returns it: doctor_window.h. */
     uint64_t (*pass)(void *context);
     void *pass_context;
-    /* ... each owner adds what its checks need */
+    struct doctor_network network;
 };
 
 struct doctor {

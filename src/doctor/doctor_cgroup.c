@@ -128,6 +128,7 @@ bool doctor_cgroup_find(const struct doctor *doctor, struct doctor_cgroup *group
     char lines[DOCTOR_CGROUP_LINES_BYTES_MAX];
     char path[DOCTOR_CGROUP_PATH_BYTES_MAX];
     struct doctor_cgroup_mount mount;
+    assert_always(controller[0] != '\0');
     if (!doctor_read(doctor, lines, sizeof lines, "/proc/%s/cgroup", doctor->process)) {
         return false;
     }
@@ -143,6 +144,7 @@ bool doctor_cgroup_find(const struct doctor *doctor, struct doctor_cgroup *group
 
 bool doctor_cgroup_up(struct doctor_cgroup *group)
 {
+    assert_always(group->version == 1 || group->version == 2);
     char *slash = strrchr(group->folder, '/');
     if (slash == NULL || (size_t)(slash - group->folder) < group->mount_bytes) {
         return false;

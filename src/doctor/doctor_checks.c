@@ -18,6 +18,12 @@ static const struct {
     {doctor_check_cores, "cpu.governor cpu.idle cpu.isolated cpu.smt cpu.zero"},
     {doctor_check_irq, "irq.on_core irq.softirq"},
     {doctor_check_clock, "clock.source clock.cost clock.sync"},
+    {doctor_check_memory, "mem.room mem.cgroup mem.swap"},
+    {doctor_check_shm, "shm.room shm.stale"},
+    {doctor_check_net, "net.backlog net.buffers net.conntrack net.idle_cwnd net.corking net.cc"},
+    {doctor_check_nic, "nic.queues nic.steering nic.offload nic.coalesce nic.numa"},
+    {doctor_check_trace, "trace.btf trace.tracefs trace.uprobes trace.lockdown"},
+    {doctor_check_run, "run.laps run.overflow run.recv run.malformed run.log"},
 };
 #define DOCTOR_CHECK_COUNT (sizeof doctor_checks / sizeof doctor_checks[0])
 

@@ -22,6 +22,12 @@ void doctor_check_cpu(struct doctor *doctor);
 void doctor_check_cores(struct doctor *doctor);
 void doctor_check_irq(struct doctor *doctor);
 void doctor_check_clock(struct doctor *doctor);
+void doctor_check_memory(struct doctor *doctor);
+void doctor_check_shm(struct doctor *doctor);
+void doctor_check_net(struct doctor *doctor);
+void doctor_check_nic(struct doctor *doctor);
+void doctor_check_trace(struct doctor *doctor);
+void doctor_check_run(struct doctor *doctor);
 
 /* Whether it is an id, or the part of ids before their dot. */
 bool doctor_checks_know(const char *id, size_t id_bytes);

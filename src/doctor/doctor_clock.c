@@ -87,6 +87,7 @@ static const char *doctor_clock_program(const struct doctor *doctor)
     const size_t count = sizeof programs / sizeof programs[0];
     char name[32];
     size_t found = count;
+    static_assert(sizeof name > 16, "a name has 15 bytes, and a line's end");
     DIR *processes = doctor_open_directory(doctor, "/proc");
     if (processes == NULL) {
         return NULL;
@@ -109,6 +110,7 @@ static const char *doctor_clock_program(const struct doctor *doctor)
 
 static void doctor_clock_unsynchronised(struct doctor *doctor)
 {
+    assert_always(doctor->host->clock_state == TIME_ERROR);
     const char *program = doctor_clock_program(doctor);
     /* Without rtcsync chronyd keeps the clock right and does not report it to the kernel. */
     bool may_be_right = program != NULL && strcmp(program, "chronyd") == 0;

@@ -167,6 +167,7 @@ static int doctor_command_look(const struct doctor_command *command,
     static struct doctor doctor;
     struct doctor_host host;
     doctor_host_read(&host);
+    doctor_network_read(&host.network, &target->options);
     doctor = (struct doctor){
         .root = "",
         .host = &host,

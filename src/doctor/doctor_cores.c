@@ -126,6 +126,7 @@ static void doctor_cores_read_idle(const struct doctor *doctor, int cpu, struct 
 static bool doctor_cores_asked_latency(const struct doctor *doctor, int32_t *latency_us_out)
 {
     char bytes[sizeof *latency_us_out + 1] = "";
+    static_assert(sizeof bytes == 5, "the kernel's number has 4 bytes");
     if (!doctor_read(doctor, bytes, sizeof bytes, "/dev/cpu_dma_latency")) {
         return false;
     }
@@ -136,6 +137,8 @@ static bool doctor_cores_asked_latency(const struct doctor *doctor, int32_t *lat
 static void doctor_cores_idle_deep(struct doctor *doctor, const struct doctor_idle *idle,
                                    bool is_sure)
 {
+    assert_always(idle->latency_us > DOCTOR_IDLE_LATENCY_US_MAX);
+    assert_always(idle->cpu >= 0);
     struct doctor_finding *finding =
         doctor_add(doctor, "cpu.idle", is_sure ? DOCTOR_WARN : DOCTOR_INFO);
     doctor_text(finding->is,

@@ -32,6 +32,8 @@ static double doctor_percent(uint64_t part, uint64_t whole)
 static void doctor_cpu_quota_too_small(struct doctor *doctor, const struct doctor_quota *quota)
 {
     uint32_t core_count = doctor->options->core_count;
+    assert_always(quota->period_us > 0);
+    assert_always(core_count >= 1);
     double cpus = (double)quota->quota_us / (double)quota->period_us;
     struct doctor_finding *finding = doctor_add(doctor, "cpu.quota", DOCTOR_FAIL);
     doctor_text(finding->is,
@@ -192,6 +194,8 @@ static void doctor_cpu_find_waiters(struct doctor *doctor, struct doctor_waiter 
 static void doctor_cpu_waited(struct doctor *doctor, const struct doctor_waiter *worst,
                               const char *when)
 {
+    assert_always(worst->ns > 0);
+    assert_always(doctor->pid > 0);
     struct doctor_finding *finding = doctor_add(doctor, "cpu.shared", DOCTOR_WARN);
     doctor_text(
         finding->is,

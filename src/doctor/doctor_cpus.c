@@ -67,12 +67,15 @@ void doctor_cpus_allowed(const struct doctor *doctor, cpu_set_t *cpus_out, const
 void doctor_cpus_of_process(const struct doctor *doctor, cpu_set_t *cpus_out)
 {
     char path[32];
+    assert_always(doctor->process[0] != '\0');
     snprintf(path, sizeof path, "/proc/%s/status", doctor->process);
     doctor_cpus_allowed(doctor, cpus_out, path);
 }
 
 bool doctor_cpus_pinned(const struct doctor *doctor, cpu_set_t *cpus_out)
 {
+    assert_always(doctor->options->core_count >= 1);
+    assert_always(doctor->options->core_count <= OPTIONS_CORES_MAX);
     CPU_ZERO(cpus_out);
     for (uint32_t i = 0; i < doctor->options->core_count; i++) {
         int cpu = doctor->options->cpus[i];

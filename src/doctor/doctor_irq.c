@@ -92,6 +92,8 @@ static void doctor_irq_add(struct doctor_irq_load *load, const struct doctor_irq
                            double per_second)
 {
     size_t used = strlen(load->numbers);
+    assert_always(used < sizeof load->numbers);
+    assert_debug(per_second > DOCTOR_IRQ_PER_SECOND_MAX);
     load->count++;
     if (used + 12 < sizeof load->numbers) {
         snprintf(load->numbers + used, sizeof load->numbers - used, "%s%lu", used == 0 ? "" : " ",
@@ -149,6 +151,7 @@ static void doctor_irq_on_core(struct doctor *doctor)
         return;
     }
     doctor_cpus_read(doctor, &others, "/sys/devices/system/cpu/online");
+    assert_debug(load.worst_name[0] != '\0');
     CPU_AND(&pinned, &pinned, &others);
     CPU_XOR(&others, &others, &pinned);
     bool has_others = CPU_COUNT(&others) > 0;

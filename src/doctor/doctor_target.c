@@ -50,10 +50,11 @@ static int doctor_target_read_texts(int pid, const char *name, char **bytes_out,
     return count;
 }
 
-/* Whether it is a program of this name that runs as a server, not as a command such as `ringcast
- * stat`. */
+/* Whether it is the program, by a name that it has in packages and images, and runs as a server,
+ * not as a command such as `ringcast stat`. */
 static bool doctor_target_is_server(int pid, int argument_count, char *const *arguments)
 {
+    static const char *const names[] = {"ringcast\n", "websocket-serve\n"}; /* cut off */
     char path[DOCTOR_TARGET_PATH_BYTES_MAX];
     char name[32] = "";
     snprintf(path, sizeof path, "/proc/%d/comm", pid);
@@ -63,8 +64,8 @@ static bool doctor_target_is_server(int pid, int argument_count, char *const *ar
         name[got] = '\0';
         fclose(file);
     }
-    return strcmp(name, "ringcast\n") == 0 && argument_count > 0 &&
-           (argument_count == 1 || arguments[1][0] == '-');
+    bool is_ours = strcmp(name, names[0]) == 0 || strcmp(name, names[1]) == 0;
+    return is_ours && argument_count > 0 && (argument_count == 1 || arguments[1][0] == '-');
 }
 
 static bool doctor_target_is_running(int pid)

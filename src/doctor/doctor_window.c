@@ -8,6 +8,8 @@
 #include "codec/base/check.h"
 #include "src/doctor/doctor_cgroup.h"
 
+static_assert(DOCTOR_WINDOW_NS <= 300 * NS_PER_MS, "a whole run ends within 2 s");
+
 #define DOCTOR_WINDOW_TEXT_BYTES_MAX 16384
 #define DOCTOR_WINDOW_TICKS_PER_SECOND 100 /* of /proc, on every machine */
 
@@ -58,6 +60,7 @@ static void doctor_window_read_quota(const struct doctor *doctor, struct doctor_
             (quota_out->quota_us == 0 ||
              level.quota_us * quota_out->period_us < quota_out->quota_us * level.period_us)) {
             *quota_out = level;
+            assert_debug(quota_out->path[0] != '\0');
         }
     }
 }
@@ -68,6 +71,7 @@ static void doctor_window_read_quota(const struct doctor *doctor, struct doctor_
 static uint64_t doctor_window_age_ns(const struct doctor *doctor, int tid)
 {
     char text[DOCTOR_WINDOW_TEXT_BYTES_MAX];
+    assert_always(doctor->pid > 0);
     double uptime_seconds = 0;
     uint64_t ticks = 0;
     if (!doctor_read(doctor, text, sizeof text, "/proc/uptime") ||
@@ -91,6 +95,7 @@ static bool doctor_window_read_thread(const struct doctor *doctor, int tid,
                                       struct doctor_thread *thread_out)
 {
     char text[DOCTOR_WINDOW_TEXT_BYTES_MAX];
+    assert_always(tid > 0);
     *thread_out = (struct doctor_thread){.tid = tid};
     if (!doctor_read(doctor, thread_out->name, sizeof thread_out->name, "/proc/%d/task/%d/comm",
                      doctor->pid, tid)) {
@@ -143,6 +148,7 @@ static void doctor_window_read_ticks(const struct doctor *doctor, struct doctor_
         moment->stolen_ticks = strtoull(at, &at, 10); /* the last of them */
         moment->cpu_ticks += moment->stolen_ticks;
     }
+    assert_debug(moment->stolen_ticks <= moment->cpu_ticks);
 }
 
 static void doctor_window_read(const struct doctor *doctor, struct doctor_moment *moment)
@@ -162,6 +168,7 @@ const struct doctor_window *doctor_window(struct doctor *doctor)
 {
     static struct doctor_window window;
     if (doctor->window == NULL) {
+        assert_always(doctor->host->pass != NULL);
         doctor_window_read(doctor, &window.from);
         window.ns = doctor->host->pass(doctor->host->pass_context);
         doctor_window_read(doctor, &window.to);

@@ -49,6 +49,11 @@ def require():
         raise unittest.SkipTest(f"SKIPPED: bpftrace does not work here: {reason}")
 
 
+# A server as in a container: another process ID inside, and a program that only it can see.
+CONTAINED = ("unshare", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc", "sh", "-ec",
+             'mount -t tmpfs programs /mnt; cp "$0" /mnt; exec /mnt/ringcast "$@"')
+
+
 # ---- Scripts ----
 
 class Script:

@@ -110,9 +110,11 @@ def offered_on_terminal(line):
 
 class Completions(unittest.TestCase):
     def check_shell(self, offered_by):
-        asked = [(name, "--") for name in PROGRAMS] + [("ringcast", ""), ("ringcast", "ctl", ""), ("ringcast", "stat", "--")]
+        asked = [(name, "--") for name in PROGRAMS] + [("ringcast", ""), ("ringcast", "ctl", ""), ("ringcast", "stat", "--"),
+                                                        ("ringcast", "doctor", "--")]
         wanted = [options_of(name) for name in PROGRAMS]
-        wanted += [commands_of("ringcast"), commands_of("ringcast", "ctl"), options_of("ringcast", "stat")]
+        wanted += [commands_of("ringcast"), commands_of("ringcast", "ctl"), options_of("ringcast", "stat"),
+                   options_of("ringcast", "doctor")]
         self.assertGreater(len(wanted[0]), 80)
         for words, expected, found in zip(asked, wanted, offered_by(*asked), strict=True):
             self.assertEqual(found, expected, words)

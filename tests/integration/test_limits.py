@@ -210,25 +210,28 @@ class Descriptors(unittest.TestCase):
         self.check(80, "--cores", 2)
 
 
+def shut_listener(server):
+    """From now on it answers each accept with EINVAL."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    port = f":{server.port:04X} "
+    inode = [line.split()[9] for line in pathlib.Path("/proc/net/tcp").read_text()
+             .splitlines() if port in line and line.split()[3] == "0A"][0]
+    number = descriptor_of(server.pid, f"socket:[{inode}]")
+    pidfd = libc.syscall(PIDFD_OPEN, server.pid, 0)
+    listener_fd = libc.syscall(PIDFD_GETFD, pidfd, number, 0)
+    os.close(pidfd)
+    if listener_fd < 0:
+        raise unittest.SkipTest("SKIPPED: pidfd_getfd is not allowed")
+    with socket.socket(fileno=listener_fd) as listener:
+        listener.shutdown(socket.SHUT_RD)
+
+
 class Accept(unittest.TestCase):
     def test_a_listener_that_only_fails_is_asked_ten_times_a_second(self):
-        """A listener that was shut down answers each accept with EINVAL."""
-        libc = ctypes.CDLL(None, use_errno=True)
         with Server(*FEED) as server:
-            port = f":{server.port:04X} "
-            inode = [line.split()[9] for line in pathlib.Path("/proc/net/tcp").read_text()
-                     .splitlines() if port in line and line.split()[3] == "0A"][0]
-            number = descriptor_of(server.pid, f"socket:[{inode}]")
-            pidfd = libc.syscall(PIDFD_OPEN, server.pid, 0)
-            listener_fd = libc.syscall(PIDFD_GETFD, pidfd, number, 0)
-            if listener_fd < 0:
-                self.skipTest("SKIPPED: pidfd_getfd is not allowed")
-            os.close(pidfd)
             with HealthyClient(server.url()) as healthy:
                 shut = time.monotonic()
-                listener = socket.socket(fileno=listener_fd)
-                listener.shutdown(socket.SHUT_RD)
-                listener.close()
+                shut_listener(server)
                 line = server.wait_for_line("cannot accept connections: Invalid argument", SECONDS)
                 self.assertIsNotNone(line, server.log())
                 pauses = server.core_sum("accept_paused")

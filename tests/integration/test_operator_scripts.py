@@ -105,7 +105,7 @@ class answering:
 
 
 class Diagnose(unittest.TestCase):
-    PARTS = ["machine", "kernel", "program", "health", "statistics", "process", "cgroup", "ports", "log"]
+    PARTS = ["machine", "kernel", "program", "health", "statistics", "doctor", "process", "cgroup", "ports", "log"]
 
     def diagnose(self, *arguments, path=f"{BIN_DIR.resolve()}:{os.environ['PATH']}"):
         # Podman of an ordinary user would leave a process and folders behind.
@@ -124,6 +124,7 @@ class Diagnose(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(self.parts(done), self.PARTS)
         for expected in ("healthy: ok", "ready: ready", "clients    0 of 1000", "io_uring_disabled", "Max open files",
+                         f"ringcast doctor: the server of process {server.pid}\n",
                          "security.enable_auth", "RINGCAST_AUTH_TOKEN=***", "--admin-token ***", f":{port} ",
                          *(["/sys/fs/cgroup/"] if os.listdir("/sys/fs/cgroup") else [])):  # A chroot may have none.
             self.assertIn(expected, done.stdout)
@@ -177,7 +178,7 @@ class Diagnose(unittest.TestCase):
         """S137: such as `kubectl exec`"""
         with Server() as server:
             done = self.diagnose("--exec", "nice -n 1")
-        self.assertEqual(self.parts(done), ["machine", "kernel", "program", "health", "statistics", "log"])
+        self.assertEqual(self.parts(done), ["machine", "kernel", "program", "health", "statistics", "doctor", "log"])
         self.assertIn("$ nice -n 1 ringcast ctl stats", done.stdout)
         self.assertIn("ask where the server runs", done.stdout)
         done = self.diagnose("--exec", "/no/such/program")

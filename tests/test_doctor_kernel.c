@@ -194,13 +194,13 @@ static void files_that_do_not_suffice_for_all_clients_fail(void **state)
     doctor_tree_finds(tree, "limit.nofile", DOCTOR_UNKNOWN);
     tree->options.connections_max = 1000;
     tree->options.core_count = 2;
-    limits(tree, "1080", "8388608", "1000");
+    limits(tree, "1208", "8388608", "1000");
     doctor_tree_finds(tree, "limit.nofile", DOCTOR_OK);
-    limits(tree, "1079", "8388608", "1000");
-    doctor_tree_says(doctor_tree_finds(tree, "limit.nofile", DOCTOR_FAIL), "1079 files");
+    limits(tree, "1207", "8388608", "1000");
+    doctor_tree_says(doctor_tree_finds(tree, "limit.nofile", DOCTOR_FAIL), "1207 files");
     limits(tree, "unlimited", "8388608", "1000");
     doctor_tree_finds(tree, "limit.nofile", DOCTOR_OK);
-    doctor_tree_write(tree, "/proc/sys/fs/nr_open", "1070\n");
+    doctor_tree_write(tree, "/proc/sys/fs/nr_open", "1200\n");
     doctor_tree_says(doctor_tree_finds(tree, "limit.nofile", DOCTOR_FAIL), "fs.nr_open");
     doctor_tree_write(tree, "/proc/sys/fs/file-nr", "500\t0\t1500\n");
     doctor_tree_says(doctor_tree_finds(tree, "limit.nofile", DOCTOR_FAIL), "fs.file-max");

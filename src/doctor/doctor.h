@@ -22,7 +22,7 @@
 
 struct doctor_window;
 
-#define DOCTOR_FINDINGS_MAX 128
+#define DOCTOR_FINDINGS_MAX 256
 #define DOCTOR_TEXT_BYTES_MAX 400
 #define DOCTOR_PATH_BYTES_MAX 512 /* the root included */
 

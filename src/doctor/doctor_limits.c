@@ -9,11 +9,11 @@
 #include "codec/base/units.h"
 #include "src/doctor/doctor_checks.h"
 
-/* Beside the clients: listeners, rings and files of the server, and of each core. */
-#define DOCTOR_LIMITS_FDS 64
+/* Beside the clients: those that wait for a place, the admin server, files; rings and listeners of
+ * each core. */
+#define DOCTOR_LIMITS_FDS 192
 #define DOCTOR_LIMITS_CORE_FDS 8
-/* Beside the cores and the threads of TLS: main, publisher, recorder, logs, dump, admin, metrics.
- */
+/* Beside the cores and the threads of TLS: main, publisher, recorder, logs, dump, admin. */
 #define DOCTOR_LIMITS_THREADS 16
 #define DOCTOR_LIMITS_LOCKED_BYTES (8 * MIB)
 #define DOCTOR_LIMITS_CAP_IPC_LOCK 14

@@ -153,7 +153,8 @@ int doctor_target_open_server(struct doctor_target *target_out, int pid,
     snprintf(target->subject, sizeof target->subject, "the server of process %d", pid);
     int count = doctor_target_read_texts(pid, "cmdline", &target->command_line, &target->arguments);
     if (count == -ENOENT || count == -ESRCH) {
-        snprintf(error_out, OPTIONS_ERROR_BYTES_MAX, "no process %d runs", pid);
+        snprintf(error_out, OPTIONS_ERROR_BYTES_MAX, "no process %d runs that this user may see",
+                 pid);
         return -EINVAL;
     }
     if (count < 0) {
@@ -181,7 +182,10 @@ int doctor_target_open_options(struct doctor_target *target_out, int argc, char 
 {
     cpu_set_t cpus;
     struct options_input input = options_input_here(argc, argv, &cpus);
-    *target_out = (struct doctor_target){.subject = "a server with these options"};
+    *target_out = (struct doctor_target){0};
+    snprintf(target_out->subject, sizeof target_out->subject, "%s",
+             argc > 1 ? "a server with these options"
+                      : "a server with the default options; none runs here");
     return options_parse(&target_out->options, &input, error_out);
 }
 

@@ -3,7 +3,7 @@ import json
 import unittest
 
 from images import PODMAN, Container
-from server import run
+from server import START_SECONDS, run, wait_until
 
 
 def findings_of(said):
@@ -26,6 +26,7 @@ class WithoutRights(unittest.TestCase):
     def test_the_server_of_the_container_is_found_with_its_options(self):
         """S137: as an operator does, by exec, with our profile."""
         with Container("--max-connections", "1234", ports=()) as container:
+            self.assertTrue(wait_until(lambda: "listening on" in container.podman("logs"), START_SECONDS))
             done = run([*PODMAN, "exec", container.name, "ringcast", "doctor", "--json"])
         result, found = findings_of(done.stdout)
         self.assertEqual((result["subject"], result["pid"]), ("the server of process 1", 1))

@@ -104,6 +104,19 @@ class Output(DoctorTestCase):
         self.assertEqual(done.returncode, {"WARN": 1, "FAIL": 2}[done.stdout.splitlines()[2].split()[0]])
         self.assertIn(" limit.memlock  4096 KiB of memory may be locked", done.stdout)
 
+    def test_settings_of_the_kernel_are_compared_with_those_of_the_package(self):
+        """S106: with the values of the file of sysctl."""
+        package = (CHECKOUT / "packaging/60-ringcast.conf").read_text(encoding="utf8")
+        settings = re.findall(r"(?m)^(net\S+) = (\d+)$", package)
+        source = (CHECKOUT / "src/doctor/doctor_net.c").read_text(encoding="utf8")
+        self.assertEqual(len(settings), 3)
+        self.assertEqual(re.findall(r'"(net\.[a-z0-9_.]+)", (\d+)\}', source), settings)
+        found = self.findings("--only", "net.backlog", "--port", 8765)["net.backlog"]
+        for name, least in settings:
+            path = pathlib.Path("/proc/sys", name.replace(".", "/"))
+            if path.exists() and int(path.read_text(encoding="ascii")) < int(least):  # A container may have none.
+                self.assertIn(name, found["is"])
+
     def test_wrong_usage_is_refused_with_the_reason(self):
         for arguments, why in ((["--only", "cpus"], "'cpus' is not a list of ids"),
                                (["--only", "kernel,"], "is not a list of ids"), (["--only"], "is not given"),

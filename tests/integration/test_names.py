@@ -16,6 +16,7 @@ from server import Server, program, reap, run, spawn
 
 # program, its arguments before the wrong one, an option with a value, what abbreviates several
 PROGRAMS = (("ringcast", (), "--port", "--max"), ("ringcast", ("stat",), "--pid", "--"),
+            ("ringcast", ("doctor",), "--pid", "--"),
             ("ringcast-tap", (), "--symbols", "--s"), ("ringcast-bench", (), "--duration", "--s"),
             ("ringcast-echo", (), "--port", "--"))
 
@@ -24,10 +25,10 @@ class CommandLine(unittest.TestCase):
     """Each error begins with the program's name, wherever it is and however it was called."""
 
     def check(self, path, *arguments):
-        name = os.path.basename(path) + (" stat" if arguments[:1] == ("stat",) else "")
+        name = " ".join([os.path.basename(path), *(word for word in arguments[:1] if word in ("stat", "doctor"))])
         with self.subTest([path, *arguments]):
             result = run([path, *arguments])
-            self.assertEqual(result.returncode, 2 if name in ("ringcast", "ringcast-echo") else 1)
+            self.assertEqual(result.returncode, {"ringcast": 2, "ringcast-echo": 2, "ringcast doctor": 3}.get(name, 1))
             self.assertEqual(result.stdout, "")
             self.assertTrue(result.stderr.startswith(f"{name}: "), result.stderr)
             self.assertNotIn(path, result.stderr)

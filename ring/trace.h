@@ -6,7 +6,7 @@
  * Memory   None.
  * Units    _ns: durations in nanoseconds, monotonic; ts_: nanoseconds since 1970. Indices are those
  *          of a stream's log, 0 JSON, 1 SBE, 2 compressed JSON. conn: an index in its core, which
- * is used again; with gen, its generation, it is not.
+ *          is used again; with gen, its generation, it is not.
  *
  * Values must be at hand: a boundary costs one nop when nobody looks. Names and the places of
  * arguments are stable; new ones are appended. There is none for a single frame or send.

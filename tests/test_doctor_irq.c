@@ -49,7 +49,25 @@ static void interrupts_elsewhere_are_good(void **state)
                       " 40:         10       9000       7000  PCI-MSI 5-edge  nvme0q1\n" LOCAL);
     tree->later = interrupt_cpu_3;
     doctor_tree_finds(tree, "irq.on_core", DOCTOR_OK);
-    options_are(tree, "--cores 1"); /* not pinned */
+    doctor_tree_write(tree, INTERRUPTS,
+                      HEADING
+                      " 40:         10       9500       7000  PCI-MSI 5-edge  other\n" LOCAL);
+    doctor_tree_finds(tree, "irq.on_core", DOCTOR_OK); /* counts from 0 again */
+    options_are(tree, "--cores 1");                    /* not pinned */
+    doctor_tree_finds(tree, "irq.on_core", DOCTOR_OK);
+}
+
+static void interrupt_cpu_2_in_a_line_that_is_cut_off(struct doctor_tree *tree)
+{
+    doctor_tree_write(tree, INTERRUPTS, HEADING " 40:         10       9999");
+}
+
+static void line_that_is_cut_off_does_not_count(void **state)
+{
+    struct doctor_tree *tree = *state;
+    options_are(tree, "--cores 2-2");
+    doctor_tree_write(tree, INTERRUPTS, HEADING " 40:         10       9");
+    tree->later = interrupt_cpu_2_in_a_line_that_is_cut_off;
     doctor_tree_finds(tree, "irq.on_core", DOCTOR_OK);
 }
 
@@ -109,6 +127,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         doctor_tree_test(device_that_interrupts_a_core_is_warned_of),
         doctor_tree_test(interrupts_elsewhere_are_good),
+        doctor_tree_test(line_that_is_cut_off_does_not_count),
         doctor_tree_test(interrupts_are_mentioned_where_cores_use_all_cpus),
         doctor_tree_test(dropped_packets_are_warned_of),
         cmocka_unit_test(lists_of_cpus_are_read_and_printed),

@@ -27,11 +27,27 @@ static double doctor_percent(uint64_t part, uint64_t whole)
     return whole == 0 ? 0 : 100.0 * (double)part / (double)whole;
 }
 
+static bool doctor_cpu_is_core(const struct doctor_thread *thread)
+{
+    return strncmp(thread->name, "core-", 5) == 0;
+}
+
+/* How many a running server has; its options may be unknown. */
+static uint32_t doctor_cpu_core_count(struct doctor *doctor)
+{
+    const struct doctor_moment *moment = &doctor_window(doctor)->to;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < moment->thread_count; i++) {
+        count += doctor_cpu_is_core(&moment->threads[i]);
+    }
+    return count > 0 ? count : doctor->options->core_count;
+}
+
 /* ---- cpu.quota ---- */
 
 static void doctor_cpu_quota_too_small(struct doctor *doctor, const struct doctor_quota *quota)
 {
-    uint32_t core_count = doctor->options->core_count;
+    uint32_t core_count = doctor_cpu_core_count(doctor);
     assert_always(quota->period_us > 0);
     assert_always(core_count >= 1);
     double cpus = (double)quota->quota_us / (double)quota->period_us;
@@ -67,7 +83,7 @@ static void doctor_cpu_quota(struct doctor *doctor)
         doctor_text(doctor_add(doctor, "cpu.quota", DOCTOR_OK)->is, "No cgroup limits CPU time.");
         return;
     }
-    if (quota->quota_us < doctor->options->core_count * quota->period_us) {
+    if (quota->quota_us < doctor_cpu_core_count(doctor) * quota->period_us) {
         doctor_cpu_quota_too_small(doctor, quota);
         return;
     }
@@ -93,33 +109,30 @@ static void doctor_cpu_quota(struct doctor *doctor)
 
 /* ---- cpu.set ---- */
 
-/* The CPUs of the running server's cores, and how many threads have to share them. */
-static uint32_t doctor_cpu_set_of_threads(struct doctor *doctor, cpu_set_t *cpus_out)
+/* The CPUs that the running server's cores have to share. */
+static void doctor_cpu_set_of_threads(struct doctor *doctor, cpu_set_t *cpus_out)
 {
     const struct doctor_moment *moment = &doctor_window(doctor)->to;
-    uint32_t core_count = 0;
     char path[64];
     CPU_ZERO(cpus_out);
     for (uint32_t i = 0; i < moment->thread_count; i++) {
         cpu_set_t cpus;
-        if (strncmp(moment->threads[i].name, "core-", 5) == 0) {
+        if (doctor_cpu_is_core(&moment->threads[i])) {
             snprintf(path, sizeof path, "/proc/%d/task/%d/status", doctor->pid,
                      moment->threads[i].tid);
             doctor_cpus_allowed(doctor, &cpus, path);
             CPU_OR(cpus_out, cpus_out, &cpus);
-            core_count++;
         }
     }
-    return core_count;
 }
 
 static void doctor_cpu_set(struct doctor *doctor)
 {
     char text[DOCTOR_CPUS_TEXT_BYTES_MAX];
     cpu_set_t cpus;
-    uint32_t core_count = doctor->options->core_count;
+    uint32_t core_count = doctor_cpu_core_count(doctor);
     if (doctor->pid > 0) {
-        core_count = doctor_cpu_set_of_threads(doctor, &cpus);
+        doctor_cpu_set_of_threads(doctor, &cpus);
     } else {
         doctor_cpus_of_process(doctor, &cpus);
     }
@@ -180,9 +193,9 @@ static void doctor_cpu_find_waiters(struct doctor *doctor, struct doctor_waiter 
         const struct doctor_thread *from = doctor_window_from(window, to);
         if (from != NULL) {
             struct doctor_thread spent = *to;
-            spent.wait_ns -= from->wait_ns;
-            spent.runs -= from->runs;
-            spent.preempted -= from->preempted;
+            spent.wait_ns = doctor_growth(from->wait_ns, to->wait_ns);
+            spent.runs = doctor_growth(from->runs, to->runs);
+            spent.preempted = doctor_growth(from->preempted, to->preempted);
             doctor_cpu_keep_worst(now, &spent, window->ns);
         }
         if (to->age_ns >= DOCTOR_AGE_NS_MIN) {
@@ -251,8 +264,9 @@ static void doctor_cpu_shared(struct doctor *doctor)
 {
     struct doctor_waiter now, ever;
     const struct doctor_window *window = doctor_window(doctor);
-    uint64_t stolen = window->to.stolen_ticks - window->from.stolen_ticks;
-    double stolen_now = doctor_percent(stolen, window->to.cpu_ticks - window->from.cpu_ticks);
+    uint64_t stolen = doctor_growth(window->from.stolen_ticks, window->to.stolen_ticks);
+    double stolen_now =
+        doctor_percent(stolen, doctor_growth(window->from.cpu_ticks, window->to.cpu_ticks));
     double stolen_ever = doctor_percent(window->to.stolen_ticks, window->to.cpu_ticks);
     doctor_cpu_find_waiters(doctor, &now, &ever);
     if (now.ns > 0) {

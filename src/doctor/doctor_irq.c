@@ -38,13 +38,13 @@ static int doctor_irq_read_heading(const char *text, const cpu_set_t *cpus, cpu_
 }
 
 /* A device's line, "41:  32507  0  PCI-MSIX-0000:00:04.0  1-edge  virtio3-rx"; false: it is of the
- * CPUs themselves, such as "LOC:". */
+ * CPUs themselves, such as "LOC:", or cut off. */
 static bool doctor_irq_read_line(const char *line, int column_count, const cpu_set_t *columns,
                                  struct doctor_irq_line *line_out)
 {
     char *at;
     line_out->irq = strtoul(line, &at, 10);
-    if (at == line || *at != ':') {
+    if (at == line || *at != ':' || strchr(at, '\n') == NULL) {
         return false;
     }
     at++;
@@ -72,7 +72,8 @@ static uint64_t doctor_irq_count(const char *text, unsigned long irq, int column
     struct doctor_irq_line line;
     for (const char *at = text; (at = strchr(at, '\n')) != NULL && at[1] != '\0';) {
         at++;
-        if (doctor_irq_read_line(at, column_count, columns, &line) && line.irq == irq) {
+        if (strtoul(at, NULL, 10) == irq &&
+            doctor_irq_read_line(at, column_count, columns, &line)) {
             return line.count;
         }
     }
@@ -120,7 +121,7 @@ static void doctor_irq_measure(const struct doctor_window *window, const cpu_set
         }
         uint64_t count = doctor_irq_count(from, line.irq, column_count, &columns);
         double per_second =
-            (double)(line.count - count) * (double)NS_PER_SECOND / (double)window->ns;
+            (double)doctor_growth(count, line.count) * (double)NS_PER_SECOND / (double)window->ns;
         if (per_second > DOCTOR_IRQ_PER_SECOND_MAX) {
             doctor_irq_add(load_out, &line, per_second);
         }
@@ -204,15 +205,15 @@ static void doctor_irq_softirq(struct doctor *doctor)
                     "/proc/net/softnet_stat cannot be read.");
         return;
     }
-    bool drops = to.dropped > from.dropped;
+    uint64_t dropped_now = doctor_growth(from.dropped, to.dropped);
     struct doctor_finding *finding = doctor_add(doctor, "irq.softirq",
-                                                drops            ? DOCTOR_WARN
+                                                dropped_now > 0  ? DOCTOR_WARN
                                                 : to.dropped > 0 ? DOCTOR_INFO
                                                                  : DOCTOR_OK);
     doctor_text(finding->is,
                 "The kernel dropped %" PRIu64 " of %" PRIu64 " received packets since its start, "
                 "%" PRIu64 " of them just now: a CPU's queue was full.",
-                to.dropped, to.packets, to.dropped - from.dropped);
+                to.dropped, to.packets, dropped_now);
     if (to.dropped > 0) {
         doctor_text(finding->why, "What was dropped is sent again after 200 ms or more; ticks of "
                                   "feeds and of clients come that much later.");

@@ -50,6 +50,12 @@ struct doctor_window {
 
 const struct doctor_window *doctor_window(struct doctor *doctor);
 
+/* What a number grew by; 0 if it began anew. */
+static inline uint64_t doctor_growth(uint64_t from, uint64_t to)
+{
+    return to > from ? to - from : 0;
+}
+
 /* The thread at the beginning of the window; NULL: it was not there. */
 const struct doctor_thread *doctor_window_from(const struct doctor_window *window,
                                                const struct doctor_thread *to);

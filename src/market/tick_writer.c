@@ -16,7 +16,7 @@ void tick_writer_wake_cores(struct tick_writer *writer)
 }
 
 /* A clock is read once for all that is shown; each counts as long as the oldest. */
-static void tick_writer_note_shown(const struct tick_writer *writer)
+static void tick_writer_count_shown(const struct tick_writer *writer)
 {
     uint64_t oldest = frame_log_end(writer->log) - writer->hidden_count;
     uint64_t ts_pub_ns = frame_log_desc(writer->log, oldest)->ts_pub_ns;
@@ -33,7 +33,7 @@ void tick_writer_show(struct tick_writer *writer)
         return;
     }
     encodings_publish(writer->encodings);
-    tick_writer_note_shown(writer);
+    tick_writer_count_shown(writer);
     writer->hidden_count = 0;
     tick_writer_wake_cores(writer);
 }

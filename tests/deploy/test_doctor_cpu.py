@@ -59,24 +59,26 @@ class Doctor(unittest.TestCase):
 class Quota(Doctor):
     @contextlib.contextmanager
     def server_in_cgroups(self, quota_us):
-        """A server that polls, in a cgroup without a limit within one that has the limit."""
+        """A server that polls, in a cgroup without a limit within one that has the limit once it runs."""
         outer = CGROUPS / f"ringcast-test-{os.getpid()}"
         inner = outer / "inner"
         inner.mkdir(parents=True)
         self.addCleanup(outer.rmdir)
         self.addCleanup(inner.rmdir)
-        (outer / "cpu.cfs_quota_us").write_text(str(quota_us))
         join = ("sh", "-c", f'echo $$ > {inner}/cgroup.procs && exec "$@"', "sh")
         with Server("--cores", "1", "--busy-poll", prefix=join) as server:
+            (outer / "cpu.cfs_quota_us").write_text(str(quota_us))
             yield server, outer
+            (outer / "cpu.cfs_quota_us").write_text("-1")
         self.assertTrue(wait_until(lambda: not (inner / "cgroup.procs").read_text(), SECONDS))
 
     def test_a_throttled_server_is_found(self):
-        with self.server_in_cgroups(50000) as (server, outer):
+        # So small that the server uses it up even where others leave it little.
+        with self.server_in_cgroups(2000) as (server, outer):
             throttled = re.compile(r"^nr_throttled [1-9]", re.M)
             self.assertTrue(wait_until(lambda: throttled.search((outer / "cpu.stat").read_text()), SECONDS))
             found = self.wait_until_found(server, "cpu.quota", "FAIL")
-            self.assertRegex(found, fr"0\.50 CPUs for 1 core \({outer}/cpu\.cfs_quota_us\)")
+            self.assertRegex(found, fr"0\.02 CPUs for 1 core \({outer}/cpu\.cfs_quota_us\)")
             self.assertRegex(found, "throttled in [1-9][0-9]* of [1-9]")
             # The quota is enough for the core now; what it cost until now is not forgotten.
             (outer / "cpu.cfs_quota_us").write_text("200000")

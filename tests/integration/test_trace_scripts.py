@@ -20,6 +20,7 @@ HEAD = re.compile(r"""/\*
 
 class Scripts(unittest.TestCase):
     def test_there_are_enough(self):
+        """S137: a set of scripts for bpftrace."""
         self.assertGreaterEqual(len(SCRIPTS), 14)
 
     def test_each_begins_with_what_it_is_for_and_how_it_is_run(self):
@@ -45,6 +46,17 @@ class Scripts(unittest.TestCase):
                 for probe in re.findall(r"^usdt:(\S+)", text, re.M):
                     self.assertRegex(probe, r"^\*:ringcast:\w+$")
                     self.assertIn(f"`{probe.rpartition(':')[2]}`", PROBES)
+
+    def test_the_types_of_messages_are_those_of_the_sources(self):
+        enum = re.search(r"enum request_type \{(.*?)\};", (CHECKOUT / "src/request/request.h").read_text(), re.S)[1]
+        types = re.findall(r"^ +REQUEST_(\w+),", enum, re.M)[1:-1]  # without NONE and the count
+        named = re.findall(r'@type\[(\d+)\] = "(\w+)"', SCRIPTS["messages"])
+        self.assertEqual(named, [(str(number), name) for number, name in enumerate(types, 1)])
+
+    def test_the_reasons_of_a_gap_are_those_of_the_sources(self):
+        enum = re.search(r"enum gap_reason \{(.*?)\};", (CHECKOUT / "ring/plan.h").read_text(), re.S)[1]
+        named = re.findall(r'@reason\[(\d+)\] = "(\w+)"', SCRIPTS["laps"])
+        self.assertEqual(named, [(str(number), name.lower()) for number, name in enumerate(re.findall(r"GAP_(\w+),", enum))])
 
     def test_the_readme_has_its_first_line_and_the_page_a_section_with_a_sample(self):
         readme = (FOLDER / "README.md").read_text(encoding="utf8")

@@ -216,7 +216,7 @@ class Laps(ServerTestCase):
                 is_passed, mark = self.is_passed(), len(script.text)
                 core.go_on()
                 if is_passed:
-                    script.wait_until(lambda text: re.search(r" core 0 lost [1-9]\d* frames of stream 0, ", text[mark:]))
+                    script.wait_until(lambda text: re.search(r" core 0 lost [1-9]\d* frames of encoding 0, ", text[mark:]))
                     seen.add("passed")
                 else:
                     script.wait_until(lambda text: any(int(us) >= 900_000 for us in re.findall(

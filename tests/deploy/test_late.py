@@ -114,7 +114,7 @@ class Late(unittest.TestCase):
                 server.signal(signal.SIGCONT)
                 server.wait_for_ticks(2)
             self.assertGreater(server.core_sum("overslept_seconds"), 0.2)
-            ticks = iter(lambda: client.next_message(("quote",)), None)
+            ticks = (client.next_message(("quote",)) for _ in range(100))
             self.assertTrue(any(tick["ts_recv"] - tick["ts_event"] > 100 * MS for tick in ticks))
             script.wait_for(r"^\S+ +0 +[1-9]\d\d\.\d+  a timer$")
 

@@ -114,9 +114,11 @@ static void doctor_net_backlog(struct doctor *doctor)
     doctor_text(finding->why,
                 "When all clients connect at once, as after a restart, those that find the queue "
                 "full try again after 1 s, 2 s, 4 s.");
-    doctor_text(finding->change,
-                "Install packaging/60-ringcast.conf as /etc/sysctl.d/60-ringcast.conf, then: "
-                "sysctl --system. Restart the server, whose sockets keep the old length.");
+    doctor_text(
+        finding->change,
+        "Install packaging/60-ringcast.conf as /etc/sysctl.d/60-ringcast.conf (a package has it "
+        "in /usr/lib/sysctl.d), then: sysctl --system. Restart the server, whose sockets keep the "
+        "old length.");
 }
 
 /* ---- Buffers ---- */

@@ -29,7 +29,7 @@ static void run_as(struct doctor_tree *tree, int pid)
 
 /* ---- net.* ---- */
 
-static void short_queues_of_new_connections_are_told(void **state)
+static void short_queues_of_new_connections_are_reported(void **state)
 {
     struct doctor_tree *tree = *state;
     doctor_tree_finds(tree, "net.backlog", DOCTOR_UNKNOWN);
@@ -256,7 +256,7 @@ static void a_core_at_another_node_is_warned_of(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        doctor_tree_test(short_queues_of_new_connections_are_told),
+        doctor_tree_test(short_queues_of_new_connections_are_reported),
         doctor_tree_test(queues_that_were_full_are_reported),
         doctor_tree_test(a_buffer_that_the_kernel_cuts_is_warned_of),
         doctor_tree_test(memory_of_tcp_is_compared_with_what_clients_may_fill),

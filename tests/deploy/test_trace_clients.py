@@ -168,7 +168,7 @@ class Laps(ServerTestCase):
     def published_bytes(self):
         return self.server.stats()["publisher"]["tick_bytes"]
 
-    def test_a_gap_is_counted_as_its_client_is_told_of_it(self):
+    def test_a_gap_is_counted_as_its_client_receives_it(self):
         with tracing.Script(self.server, "laps") as script, stalled_client(self.server, types=("trade",)) as client:
             tracker = Tracker()
             self.server.wait_until_blocked()

@@ -143,7 +143,9 @@ static void doctor_environment_options(struct doctor *doctor)
     assert_debug(doctor->options_note[0] != '\0');
     doctor_text(finding->is, "%s", doctor->options_note);
     doctor_text(finding->why, "Checks take the default of each option that they do not know.");
-    doctor_text(finding->change, "Run ringcast doctor as root, or as the server's user.");
+    doctor_text(finding->change,
+                "Run ringcast doctor as root, or as the server's user; in its container, "
+                "if it has one.");
 }
 
 void doctor_check_environment(struct doctor *doctor)

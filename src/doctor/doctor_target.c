@@ -153,6 +153,17 @@ static int doctor_target_check_file(const char *path, bool is_inside, int pid,
     return why == NULL ? 0 : -EINVAL;
 }
 
+static int doctor_target_take(struct doctor_target *target, const struct options_input *input,
+                              char error_out[OPTIONS_ERROR_BYTES_MAX])
+{
+    int error = options_parse(&target->options, input, error_out);
+    if (error == 0 && target->options.action != OPTIONS_ACTION_RUN) { /* Nothing was parsed. */
+        snprintf(error_out, OPTIONS_ERROR_BYTES_MAX, "with --version no server starts");
+        error = -EINVAL;
+    }
+    return error;
+}
+
 /* Parses as the server did, in its working directory. */
 static int doctor_target_parse(struct doctor_target *target, int argument_count,
                                char error_out[OPTIONS_ERROR_BYTES_MAX])
@@ -176,7 +187,7 @@ static int doctor_target_parse(struct doctor_target *target, int argument_count,
         error = doctor_target_check_file(config_path, is_inside, target->pid, error_out);
     }
     if (error == 0) {
-        error = options_parse(&target->options, &input, error_out);
+        error = doctor_target_take(target, &input, error_out);
     }
     if (here >= 0) {
         (void)!fchdir(here);
@@ -239,13 +250,7 @@ int doctor_target_open_options(struct doctor_target *target_out, int argc, char 
     snprintf(target_out->subject, sizeof target_out->subject, "%s",
              argc > 1 ? "a server with these options"
                       : "a server with the default options; none runs here");
-    int error = options_parse(&target_out->options, &input, error_out);
-    if (error == 0 && target_out->options.action != OPTIONS_ACTION_RUN) {
-        snprintf(error_out, OPTIONS_ERROR_BYTES_MAX,
-                 "--help and --version of the server do not start one");
-        return -EINVAL;
-    }
-    return error;
+    return doctor_target_take(target_out, &input, error_out);
 }
 
 void doctor_target_close(struct doctor_target *target)

@@ -125,7 +125,7 @@ class Output(DoctorTestCase):
                                (["--pid", str(1 << 22)], "no process 4194304 runs"),
                                (["--pid", str(os.getpid())], "is not a server of ringcast"),
                                (["--prot", "1"], "did you mean --port?"), (["--port", "x"], "--port"),
-                               (["--version"], "--version of the server"),
+                               (["--version"], "with --version no server starts"),
                                (["--config", "/no/such/file"], "/no/such/file")):
             done = self.doctor(*arguments, status=3)
             self.assertEqual(done.stdout, "")

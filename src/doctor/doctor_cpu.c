@@ -219,7 +219,8 @@ static void doctor_cpu_waited(struct doctor *doctor, const struct doctor_waiter 
                               "milliseconds each time.");
     doctor_text(finding->change,
                 "Keep others off the cores' CPUs: pin the cores (--cores 2-3) and isolate these "
-                "CPUs (docs/latency.md). Who they are: bpftrace offcpu.bt %d (docs/tracing.md).",
+                "CPUs (docs/latency.md). Who they are: bpftrace offcpu.bt %d, in the "
+                "folder of the scripts (docs/tracing.md).",
                 doctor->pid);
 }
 

@@ -188,8 +188,8 @@ class Servers(DoctorTestCase):
             self.assertIn(" 1236 clients", done.stdout)
 
     def test_what_the_kernel_does_not_show_is_said(self):
-        """As an ordinary user, beside a server whose environment only root may read."""
-        with Server("--max-connections", 1237, binary=self.copy_for_others(mode=0o711)) as server:
+        """As an ordinary user, beside a server whose environment only root may read, as nobody may read its program."""
+        with Server("--max-connections", 1237, binary=self.copy_for_others(mode=0o111)) as server:
             options = {} if os.geteuid() else {"prefix": as_ordinary_user(), "binary": self.copy_for_others()}
             found = self.findings("--pid", server.pid, **options)
         self.assertEqual(found["env.options"]["level"], "INFO")

@@ -118,10 +118,12 @@ class Load(Traced):
             # While bpftrace attached to one probe after the other, it may have seen a part of the first one.
             seq, size, steps = re.findall(r"^\S+  seq (\d+), index \d+, (\d+) bytes, \d+ us after.*\n"
                                           r"((?: +\d+\..*\n)+)", text, re.M)[1]
-            found = None
-            while found is None:
+            at = 0
+            while at < int(seq):
                 _, payload = client.next_frame()
-                found = re.search(rf'"ch":{quote["ch"]},"seq":{seq},'.encode(), payload)
+                found = re.search(rf'"ch":{quote["ch"]},"seq":(\d+),'.encode(), payload)
+                at = int(found[1]) if found else at
+            self.assertEqual(at, int(seq))
         self.between(len(payload), int(size), len(payload) + 10)  # with the frame's head
         steps = re.findall(r"^ +(\d+\.\d+)  (\w+) +(.*)", steps, re.M)
         self.assertEqual([name for _, name, _ in steps], ["show", "turn_begin", "turn", "batch", "turn_end"])

@@ -17,7 +17,7 @@ import tracing
 from clients import RawClient, subscribe_message
 from producers import Producer, trade
 from ptrace import StoppedThread
-from server import CHECKOUT, Server, reap, spawn, wait_until
+from server import CHECKOUT, Server, wait_until
 
 PAGE = (CHECKOUT / "docs/late-ticks.md").read_text(encoding="utf8")
 SCRIPTS = dict(re.findall(r"^\| \[([\w ]+)\]\(#.* \| \[`(\w+)`\]\(tracing\.md#\w+\) \|$", PAGE, re.M))
@@ -122,13 +122,11 @@ class Late(unittest.TestCase):
     def test_the_core_is_preempted(self):
         """A CPU hog beside a pinned core."""
         cpu = min(os.sched_getaffinity(0))
-        hog = pathlib.Path(self.folder.name, "hog")
-        hog.symlink_to("/bin/sh")
         with Server("--cores", f"{cpu}-{cpu}", "--feed", "sim:symbols=20,rate=2000") as server, \
-                tracing.readers(server, 20), self.script_of("the core is preempted", server) as script:
-            process = spawn(["taskset", "-c", str(cpu), hog, "-c", "while :; do :; done"])
-            self.addCleanup(reap, process)
+                tracing.readers(server, 20), self.script_of("the core is preempted", server) as script, \
+                tracing.hog(cpu) as hog_seconds:
             self.grows(server, lambda stats: stats["cores"][0]["run_delay_seconds"], 0.3)
+            self.grows(server, lambda _: hog_seconds(), 0.3)
             self.assertRegex(script.stop(), r"(?m)^@ran_us\[core-0, hog\]: \d{5,}$")
 
     def test_the_CPU_quota(self):

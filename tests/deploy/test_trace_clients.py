@@ -103,6 +103,7 @@ class Slowest(Loaded):
         return next(it["frames_conflated"] for it in listed if it["address"].endswith(f":{port_of(client)}"))
 
     def test_it_names_the_client_that_is_behind_and_what_it_was_not_sent(self):
+        began = time.monotonic()
         with tracing.Script(self.server, "slowest") as script, stalled_client(self.server) as client:
             key = f"0, \\d+, {descriptor_of(self.server, client)}"
             received = 0
@@ -116,6 +117,7 @@ class Slowest(Loaded):
             text = script.stop()
             self.assertTrue(0 < before <= total(text, "conflated_frames", key) <= self.conflated(client))
             self.assertLessEqual(total(text, "caught_up_frames", key), received)
+            self.assertLessEqual(total(text, "full_ms", key), (time.monotonic() - began) * 1000)
 
 
 class Accept(ServerTestCase):

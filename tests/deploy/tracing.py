@@ -164,6 +164,20 @@ def readers(server, count, *options, url=None, prefix=()):
         reap(bench)
 
 
+@contextlib.contextmanager
+def hog(cpu):
+    """A program of this name that takes more of a CPU than others get, however busy the machine is. Yields how to ask
+    for how many seconds it has run."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "hog")
+        path.symlink_to("/bin/sh")
+        process = spawn(["nice", "-n", "-5", "taskset", "-c", str(cpu), path, "-c", "while :; do :; done"])
+        try:
+            yield lambda: int(pathlib.Path(f"/proc/{process.pid}/schedstat").read_text().split()[0]) / 1e9
+        finally:
+            reap(process)
+
+
 # ---- A network that loses packets ----
 
 class Side:

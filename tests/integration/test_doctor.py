@@ -76,7 +76,8 @@ class Output(DoctorTestCase):
         short, long = (self.doctor("--port", 8765, *more).stdout for more in ((), ("--verbose",)))
         self.assertRegex(long, r"(?m)^OK +kernel\.version ")
         self.assertNotRegex(short, r"(?m)^(OK|UNKNOWN) ")
-        self.assertEqual(max(map(len, (short + long).splitlines())) <= 80, True, long)
+        for line in (short + long).splitlines():  # A path may be longer; it has a line of its own then.
+            self.assertTrue(len(line) <= 80 or " " not in line[23:], line)
 
     def test_the_page_has_each_id_of_the_table_and_no_other(self):
         """S137"""

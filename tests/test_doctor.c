@@ -19,6 +19,7 @@ static void files_are_read_below_the_root(void **state)
     assert_true(doctor_read_number(&tree->doctor, &number, "/proc/sys/a"));
     assert_int_equal(number, 12345678901);
     assert_false(doctor_read(&tree->doctor, text, sizeof text, "/proc/sys/b"));
+    assert_string_equal(text, "");
     doctor_tree_write(tree, "/proc/sys/a", "max\n");
     assert_false(doctor_read_number(&tree->doctor, &number, "/proc/sys/a"));
     assert_int_equal(number, 12345678901);

@@ -43,6 +43,9 @@ static void short_queues_of_new_connections_are_told(void **state)
     doctor_tree_says(finding, "sysctl --system");
     tree->options.connections_max = 10000;
     doctor_tree_finds(tree, "net.backlog", DOCTOR_WARN);
+    tree->options.connections_max = 1000000; /* The longest queue is shorter. */
+    doctor_tree_write(tree, SYS "core/somaxconn", "65535\n");
+    doctor_tree_finds(tree, "net.backlog", DOCTOR_INFO);
 }
 
 static void dropped_connections_are_those_of_a_running_server(void **state)

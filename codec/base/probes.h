@@ -9,9 +9,9 @@
  *
  * A probe is a nop of one instruction, and its arguments stay in the registers where they are: what
  * must be computed for a probe only is not worth it. A probe has six arguments at most: on x86-64
- * bpftrace knows arg0 to arg5. There are no semaphores: bpftrace 0.17 cannot raise one in a process
- * that starts after it. On x86-64 the nop has one byte: from Linux 6.18 on, the kernel replaces one
- * of five bytes by a call, which overwrites the red zone of a leaf function.
+ * bpftrace 0.17 knows arg0 to arg5. There are no semaphores: bpftrace 0.17 cannot raise one in a
+ * process that starts after it. On x86-64 the nop has one byte: from Linux 6.18 on, the kernel
+ * replaces one of five bytes by a call, which overwrites the red zone of a leaf function.
  *
  * perf takes a note's address less its base for the distance to the section .stapsdt.base in the
  * file. So that section is in the segment of the code: without it, perf would place a breakpoint

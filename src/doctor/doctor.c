@@ -27,6 +27,7 @@ static bool doctor_read_at(const struct doctor *doctor, char *out, size_t bytes,
 {
     char path[DOCTOR_PATH_BYTES_MAX];
     assert_always(bytes > 0);
+    out[0] = '\0';
     FILE *file = doctor_path(doctor, path, format, values) ? fopen(path, "re") : NULL;
     if (file == NULL) {
         return false;
@@ -90,6 +91,7 @@ bool doctor_read_field(const struct doctor *doctor, char *out, size_t bytes, con
     char path[DOCTOR_PATH_BYTES_MAX];
     va_list values;
     assert_always(bytes > 0);
+    out[0] = '\0';
     va_start(values, format);
     FILE *file = doctor_path(doctor, path, format, values) ? fopen(path, "re") : NULL;
     va_end(values);

@@ -72,7 +72,7 @@ struct doctor {
 };
 
 /* The text of a file below the root, NUL-terminated, cut off after bytes - 1. false: it cannot be
- * read. The path is a format. */
+ * read, and the text is empty. The path is a format. */
 bool doctor_read(const struct doctor *doctor, char *out, size_t bytes, const char *path, ...)
     __attribute__((format(printf, 4, 5)));
 
@@ -81,7 +81,7 @@ bool doctor_read_number(const struct doctor *doctor, int64_t *out, const char *p
     __attribute__((format(printf, 3, 4)));
 
 /* What follows "KEY" in the first line of such a file that begins with it, without blanks, tabs and
- * a colon between them; false: there is none. */
+ * a colon between them; false: there is none, and the text is empty. */
 bool doctor_read_field(const struct doctor *doctor, char *out, size_t bytes, const char *key,
                        const char *path, ...) __attribute__((format(printf, 5, 6)));
 

@@ -350,10 +350,10 @@ static void doctor_memory_shm_stale(struct doctor *doctor)
     struct doctor_finding *finding = doctor_add(doctor, "shm.stale", DOCTOR_INFO);
     doctor_text(finding->is, "/dev/shm has %u file%s of dead servers.", stale_count,
                 stale_count == 1 ? "" : "s");
-    doctor_text(finding->why, "They take memory, and the last numbers of a server that died "
-                              "are in them (ringcast stat --list). The next server of their user "
+    doctor_text(finding->why, "The last numbers of a server that died "
+                              "are there (ringcast stat --list). The next server of that user "
                               "removes them.");
-    doctor_text(finding->change, "Nobody needs them: rm%s", names);
+    doctor_text(finding->change, "If nobody wants to read them: rm%s", names);
 }
 
 void doctor_check_shm(struct doctor *doctor)

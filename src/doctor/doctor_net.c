@@ -33,7 +33,8 @@ static void doctor_net_say_unread(struct doctor *doctor, const char *id, const c
 
 /* ---- Connections that wait to be accepted ---- */
 
-/* "net.core.somaxconn 4096, ..." of those that are below the values. false: none is. */
+/* "net.core.somaxconn is 4096 (60-ringcast.conf: 65535), ..." of those that are below the values.
+ * false: none is. */
 static bool doctor_net_low_backlogs(const struct doctor *doctor, char *out, size_t out_bytes)
 {
     size_t bytes = 0;
@@ -42,10 +43,10 @@ static bool doctor_net_low_backlogs(const struct doctor *doctor, char *out, size
         int64_t value;
         if (doctor_read_number(doctor, &value, "%s", doctor_net_backlogs[i].path) &&
             value < doctor_net_backlogs[i].least) {
-            bytes +=
-                (size_t)snprintf(out + bytes, out_bytes - bytes,
-                                 "%s%s is %" PRId64 " (%" PRId64 ")", bytes == 0 ? "" : ", ",
-                                 doctor_net_backlogs[i].name, value, doctor_net_backlogs[i].least);
+            bytes += (size_t)snprintf(out + bytes, out_bytes - bytes,
+                                      "%s%s is %" PRId64 " (60-ringcast.conf: %" PRId64 ")",
+                                      bytes == 0 ? "" : ", ", doctor_net_backlogs[i].name, value,
+                                      doctor_net_backlogs[i].least);
             assert_always(bytes < out_bytes);
         }
     }
@@ -69,7 +70,7 @@ static void doctor_net_backlog(struct doctor *doctor)
                     "The queues of new connections are long enough, and none was dropped.");
         return;
     }
-    bool is_short = somaxconn < clients;
+    bool is_short = somaxconn < doctor_net_backlogs[0].least && somaxconn < clients;
     struct doctor_finding *finding =
         doctor_add(doctor, "net.backlog", has_dropped || is_short ? DOCTOR_WARN : DOCTOR_INFO);
     if (has_dropped) {

@@ -107,6 +107,17 @@ int doctor_target_find_server(char error_out[OPTIONS_ERROR_BYTES_MAX])
     return found <= 1 ? pid : -EINVAL;
 }
 
+static int doctor_target_take(struct doctor_target *target, const struct options_input *input,
+                              char error_out[OPTIONS_ERROR_BYTES_MAX])
+{
+    int error = options_parse(&target->options, input, error_out);
+    if (error == 0 && target->options.action != OPTIONS_ACTION_RUN) { /* Nothing was parsed. */
+        snprintf(error_out, OPTIONS_ERROR_BYTES_MAX, "with --version no server starts");
+        error = -EINVAL;
+    }
+    return error;
+}
+
 /* Parses as the server did, in its working directory. */
 static int doctor_target_parse(struct doctor_target *target, int argument_count,
                                char error_out[OPTIONS_ERROR_BYTES_MAX])
@@ -124,7 +135,7 @@ static int doctor_target_parse(struct doctor_target *target, int argument_count,
         doctor_text(target->note, "The working directory of process %d cannot be entered: %s.",
                     target->pid, strerror(errno));
     }
-    int error = options_parse(&target->options, &input, error_out);
+    int error = doctor_target_take(target, &input, error_out);
     if (here >= 0) {
         (void)!fchdir(here);
         close(here);
@@ -186,7 +197,7 @@ int doctor_target_open_options(struct doctor_target *target_out, int argc, char 
     snprintf(target_out->subject, sizeof target_out->subject, "%s",
              argc > 1 ? "a server with these options"
                       : "a server with the default options; none runs here");
-    return options_parse(&target_out->options, &input, error_out);
+    return doctor_target_take(target_out, &input, error_out);
 }
 
 void doctor_target_close(struct doctor_target *target)

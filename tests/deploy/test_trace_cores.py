@@ -38,13 +38,16 @@ def count_of(text, name):
     return sum(histogram(text, name).values())
 
 
+def core_task(server):
+    """The folder of the core's thread."""
+    return next(task for task in pathlib.Path(f"/proc/{server.pid}/task").iterdir()
+                if (task / "comm").read_text() == "core-0\n")
+
+
 def schedule_of(server):
     """Seconds that the core has run, and that it was ready to run, and had no CPU: the kernel's own count."""
-    for task in pathlib.Path(f"/proc/{server.pid}/task").iterdir():
-        if (task / "comm").read_text() == "core-0\n":
-            ran, waited, _ = (task / "schedstat").read_text().split()
-            return int(ran) / 1e9, int(waited) / 1e9
-    raise AssertionError("no core-0")
+    ran, waited, _ = (core_task(server) / "schedstat").read_text().split()
+    return int(ran) / 1e9, int(waited) / 1e9
 
 
 def waited_seconds(server):
@@ -70,6 +73,7 @@ class Traced(unittest.TestCase):
             inside = count()
             self.server.wait_for_ticks(while_)
             inside = count() - inside
+            self.server.wait_for_ticks(50)  # At Ctrl-C the newest lines may not be printed any more.
             text = script.stop()
         return text, inside, count() - outside
 
@@ -140,7 +144,7 @@ class Load(Traced):
         text, inside, outside = self.counted(self.ticks, "turns", 0)
         self.between(inside, column(text, 3), outside)
         self.assertEqual({row[4] for row in rows(text)}, {str(CLIENTS)})
-        self.assertEqual(count_of(text, "turn_us[0]"), len(rows(text)))
+        self.between(len(rows(text)), count_of(text, "turn_us[0]"), len(rows(text)) + 50)
         text, *_ = self.counted(self.ticks, "turns", 1_000_000)
         self.assertEqual(rows(text), [])
         self.assertGreater(count_of(text, "turn_us[0]"), 10)
@@ -148,7 +152,7 @@ class Load(Traced):
     def test_duty_agrees_with_the_kernel(self):
         """On how long a core runs, and waits for a CPU. Its columns are all of the time."""
         before = schedule_of(self.server)
-        with tracing.hog(CPU), tracing.Script(self.server, "duty") as script:
+        with tracing.Script(self.server, "duty") as script, tracing.hog(CPU):
             script.wait_until(rows)
             first = schedule_of(self.server)
             script.wait_until(lambda text: len(rows(text)) >= 3)
@@ -167,9 +171,24 @@ class Load(Traced):
         self.assertLess(own, (after[0] - before[0]) * 1.2)
         self.between((last[1] - first[1]) * 0.5, waited, (after[1] - before[1]) * 1.2)
 
+    def test_duty_tells_sleep_from_waiting(self):
+        """A core that goes before all others sleeps, and does not wait."""
+        core = int(core_task(self.server).name)
+        try:
+            os.sched_setscheduler(core, os.SCHED_FIFO, os.sched_param(1))
+        except PermissionError:
+            self.skipTest("SKIPPED: this cgroup permits no real-time thread")
+        try:
+            text = tracing.traced(self.server, "duty", lambda text: len(rows(text)) >= 2)
+        finally:
+            os.sched_setscheduler(core, os.SCHED_OTHER, os.sched_param(0))
+        for row in rows(text):
+            self.assertGreater(float(row[5]), 30, row)
+            self.assertLess(float(row[6]), 10, row)
+
     def test_offcpu_names_the_hog(self):
         before = waited_seconds(self.server)
-        with tracing.hog(CPU) as hog_seconds, tracing.Script(self.server, "offcpu") as script:
+        with tracing.Script(self.server, "offcpu") as script, tracing.hog(CPU) as hog_seconds:
             first, hog_first = waited_seconds(self.server), hog_seconds()
             self.assertTrue(wait_until(lambda: waited_seconds(self.server) - first > 0.3 and
                                        hog_seconds() - hog_first > 0.3, tracing.SECONDS))
@@ -177,9 +196,9 @@ class Load(Traced):
             text = script.stop()
             after = waited_seconds(self.server)
         ran = {name: int(us) / 1e6 for name, us in re.findall(r"^@ran_us\[core-0, (.*)\]: (\d+)$", text, re.M)}
-        self.between(0.02, ran["hog"], (after - before) * 1.1)
+        self.between((last - first) * 0.1, ran["hog"], (after - before) * 1.1)
         self.between((last - first) * 0.7, sum(ran.values()), (after - before) * 1.1)
-        self.assertGreater(count_of(text, "wait_us[core-0]"), 10)
+        self.assertGreater(count_of(text, "wait_us[core-0]"), 0)
 
     def test_syscalls_shows_that_a_core_calls_io_uring_enter_only(self):
         """And getsockopt, for the sample of each connection's quality, every 20 seconds."""

@@ -125,7 +125,7 @@ class Output(DoctorTestCase):
                                (["--pid", "1", "--port", "1"], "'--port' is not possible"),
                                (["--pid", str(1 << 22)], "no process 4194304 runs"),
                                (["--pid", str(os.getpid())], "is not a server of ringcast"),
-                               (["--prot", "1"], "did you mean --port?"), (["--port", "x"], "--port"),
+                               (["--version"], "with --version no server starts"), (["--prot", "1"], "did you mean --port?"), (["--port", "x"], "--port"),
                                (["--config", "/no/such/file"], "/no/such/file")):
             done = self.doctor(*arguments, status=3)
             self.assertEqual(done.stdout, "")

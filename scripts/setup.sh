@@ -95,7 +95,8 @@ full_packages=(
     shellcheck       # finds faults in scripts
     bpftrace         # runs the scripts of tools/trace,
     linux-perf       # and perf asks the same,
-    nftables         # on a network that loses packets
+    nftables         # on a network that loses packets,
+    ethtool          # or has no offloads
 )
 long_packages=(
     qemu-system-x86  # runs another kernel

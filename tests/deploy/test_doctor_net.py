@@ -80,7 +80,10 @@ class Memory(unittest.TestCase):
             raise unittest.SkipTest("SKIPPED: no memory cgroup is in use here")
         folder, limit = found
         group = folder / f"ringcast-doctor-{uuid.uuid4().hex[:12]}"
-        group.mkdir()
+        try:
+            group.mkdir()
+        except OSError as error:
+            self.skipTest(f"SKIPPED: no cgroup may be made here: {error}")
         self.addCleanup(group.rmdir)
         inside = ("sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "-")
         (group / limit).write_text("64M")

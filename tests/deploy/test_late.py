@@ -17,7 +17,7 @@ import tracing
 from clients import RawClient, subscribe_message
 from producers import Producer, trade
 from ptrace import StoppedThread
-from server import CHECKOUT, Server, reap, spawn, wait_until
+from server import CHECKOUT, Server, wait_until
 
 PAGE = (CHECKOUT / "docs/late-ticks.md").read_text(encoding="utf8")
 SCRIPTS = dict(re.findall(r"^\| \[([\w ]+)\]\(#.* \| \[`(\w+)`\]\(tracing\.md#\w+\) \|$", PAGE, re.M))
@@ -60,7 +60,8 @@ class Late(unittest.TestCase):
     def grows(self, server, figure, least):
         """Waits until figure(stats) has grown by so much."""
         first = figure(server.stats())
-        self.assertTrue(wait_until(lambda: figure(server.stats()) >= first + least, 30), server.stats())
+        self.assertTrue(wait_until(lambda: figure(server.stats()) >= first + least, tracing.SECONDS),
+                        server.stats())
 
     def test_each_cause_of_the_page_is_provoked(self):
         named = {f"test_{cause.replace(' ', '_')}" for cause in SCRIPTS}
@@ -83,13 +84,13 @@ class Late(unittest.TestCase):
             thread = threading.Thread(target=produce)
             thread.start()
             try:
-                tick = client.next_message(("trade",))
-                script.wait_for(r"^\S+ +0 +\d+ +\d+ +\d+ +(?:2[5-9]|[3-9]\d)\d +\d+ ")
+                ticks = [client.next_message(("trade",)) for _ in range(100)]
+                script.wait_for(r"^\S+ +0 +\d+ +\d+ +\d+ +(?:2[5-9]\d|[3-9]\d\d|\d{4,}) +\d+ ")
             finally:
                 is_over.set()
                 thread.join()
-        self.assertGreater(tick["ts_recv"] - tick["ts_event"], 250 * MS)
-        self.assertLess(tick["ts_pub"] - tick["ts_recv"], 250 * MS)
+        self.assertTrue(any(tick["ts_recv"] - tick["ts_event"] > 250 * MS > tick["ts_pub"] - tick["ts_recv"]
+                            for tick in ticks), ticks)
 
     def test_the_publisher(self):
         """40 000 ticks at the same instant: the last ones wait until the others are encoded."""
@@ -116,18 +117,16 @@ class Late(unittest.TestCase):
             self.assertGreater(server.core_sum("overslept_seconds"), 0.2)
             ticks = (client.next_message(("quote",)) for _ in range(100))
             self.assertTrue(any(tick["ts_recv"] - tick["ts_event"] > 100 * MS for tick in ticks))
-            script.wait_for(r"^\S+ +0 +[1-9]\d\d\.\d+  a timer$")
+            script.wait_for(r"^\S+ +0 +[1-9]\d\d+\.\d+  a timer$")
 
     def test_the_core_is_preempted(self):
         """A CPU hog beside a pinned core."""
         cpu = min(os.sched_getaffinity(0))
-        hog = pathlib.Path(self.folder.name, "hog")
-        hog.symlink_to("/bin/sh")
         with Server("--cores", f"{cpu}-{cpu}", "--feed", "sim:symbols=20,rate=2000") as server, \
-                tracing.readers(server, 20), self.script_of("the core is preempted", server) as script:
-            process = spawn(["taskset", "-c", str(cpu), hog, "-c", "while :; do :; done"])
-            self.addCleanup(reap, process)
+                tracing.readers(server, 20), self.script_of("the core is preempted", server) as script, \
+                tracing.hog(cpu) as hog_seconds:
             self.grows(server, lambda stats: stats["cores"][0]["run_delay_seconds"], 0.3)
+            self.grows(server, lambda _: hog_seconds(), 0.3)
             self.assertRegex(script.stop(), r"(?m)^@ran_us\[core-0, hog\]: \d{5,}$")
 
     def test_the_CPU_quota(self):
@@ -181,7 +180,7 @@ class Late(unittest.TestCase):
             def sent_again():
                 said = link.server.run("nstat", "-asz", "TcpRetransSegs")
                 return int(re.search(r"TcpRetransSegs +(\d+)", said)[1])
-            self.assertTrue(wait_until(lambda: sent_again() > 20, 30))
+            self.assertTrue(wait_until(lambda: sent_again() > 20, tracing.SECONDS))
             script.wait_for(r"^@\w+\[10\.77\.0\.2, \d+\]: \d+$")
 
     def test_the_log(self):
@@ -196,11 +195,18 @@ class Late(unittest.TestCase):
             gap = client.next_message(("GAP",))
             self.assertEqual(gap["data"]["reason"], "overrun")
             with StoppedThread(server.pid, "core-0") as core:
-                core.stop()
-                server.wait_for_ticks(20_000)
-            self.assertTrue(wait_until(lambda: server.stats()["message_queue"]["core_laps"] > 0))
+                tracing.act_until(lambda: server.stats()["message_queue"]["core_laps"] > 0,
+                                  lambda: self.hold(server, core))
             script.wait_for(r"core 0 lost \d+ frames of encoding 0")
             script.wait_for(r"^@jumps\[the log passed it\]: [1-9]")
+
+    @staticmethod
+    def hold(server, core):
+        """Until the log has passed it. If it stopped while the kernel sends frames for it, the publisher waits for it."""
+        goal = server.stats()["publisher"]["ticks"] + 20_000
+        core.stop()
+        wait_until(lambda: server.stats()["publisher"]["ticks"] >= goal, 5)
+        core.go_on()
 
 
 if __name__ == "__main__":

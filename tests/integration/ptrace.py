@@ -3,9 +3,11 @@ import ctypes
 import os
 import pathlib
 import struct
+import time
 import unittest
 
 IO_URING_ENTER = 426  # everywhere
+SECONDS = 60
 
 
 class StoppedThread:
@@ -43,8 +45,10 @@ class StoppedThread:
         """Stops it where it enters the kernel with so many operations of its ring, or more."""
         info = ctypes.create_string_buffer(88)
         signal = 0
+        deadline = time.monotonic() + SECONDS
         self.stop()
         while True:
+            assert time.monotonic() < deadline, f"it never submits {operations_min} operations"
             self.ptrace(self.SYSCALL, data=signal)
             _, status = os.waitpid(self.thread, self.WALL)
             assert os.WIFSTOPPED(status), f"the thread has ended: {status:#x}"

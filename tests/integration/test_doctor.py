@@ -76,7 +76,8 @@ class Output(DoctorTestCase):
         short, long = (self.doctor("--port", 8765, *more).stdout for more in ((), ("--verbose",)))
         self.assertRegex(long, r"(?m)^OK +kernel\.version ")
         self.assertNotRegex(short, r"(?m)^(OK|UNKNOWN) ")
-        self.assertEqual(max(map(len, (short + long).splitlines())) <= 80, True, long)
+        for line in (short + long).splitlines():  # A path may be longer; it has a line of its own then.
+            self.assertTrue(len(line) <= 80 or " " not in line[23:], line)
 
     def test_the_page_has_each_id_of_the_table_and_no_other(self):
         """S137"""
@@ -190,8 +191,8 @@ class Servers(DoctorTestCase):
             self.assertIn(" 1236 clients", done.stdout)
 
     def test_what_the_kernel_does_not_show_is_said(self):
-        """As an ordinary user, beside a server whose environment only root may read."""
-        with Server("--max-connections", 1237, binary=self.copy_for_others(mode=0o711)) as server:
+        """As an ordinary user, beside a server whose environment only root may read, as nobody may read its program."""
+        with Server("--max-connections", 1237, binary=self.copy_for_others(mode=0o111)) as server:
             options = {} if os.geteuid() else {"prefix": as_ordinary_user(), "binary": self.copy_for_others()}
             found = self.findings("--pid", server.pid, **options)
         self.assertEqual(found["env.options"]["level"], "INFO")

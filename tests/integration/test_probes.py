@@ -97,7 +97,7 @@ class Probes(unittest.TestCase):
 
     def test_a_stripped_program_keeps_them(self):
         if shutil.which("strip") is None:
-            self.skipTest("there is no strip")
+            self.skipTest("SKIPPED: there is no strip")
         with tempfile.TemporaryDirectory() as folder:
             stripped = pathlib.Path(folder, "ringcast")
             subprocess.run(["strip", "--strip-all", "-o", stripped, program("ringcast")], check=True)
@@ -108,12 +108,12 @@ class Probes(unittest.TestCase):
     @in_full
     def test_the_program_for_aarch64_has_the_same(self):
         if not AARCH64.exists():
-            self.skipTest("zig build check makes it, with the packages that scripts/setup.sh test fetches")
+            self.skipTest("SKIPPED: zig build check makes it, with the packages that scripts/setup.sh test fetches")
         self.assertEqual(self.assert_well_made(Elf(AARCH64)), rows())
 
     def test_a_compiler_writes_them_with_any_optimisation(self):
         if shutil.which("gcc") is None:
-            self.skipTest("there is no gcc")
+            self.skipTest("SKIPPED: there is no gcc")
         with tempfile.TemporaryDirectory() as folder:
             for level in ("-O0", "-O1", "-O3"):
                 made = f"{folder}/probes{level}.so"

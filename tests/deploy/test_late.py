@@ -199,7 +199,7 @@ class Late(unittest.TestCase):
                 core.stop()
                 server.wait_for_ticks(20_000)
             self.assertTrue(wait_until(lambda: server.stats()["message_queue"]["core_laps"] > 0))
-            script.wait_for(r"core 0 lost \d+ frames of stream 0")
+            script.wait_for(r"core 0 lost \d+ frames of encoding 0")
             script.wait_for(r"^@jumps\[the log passed it\]: [1-9]")
 
 

@@ -52,7 +52,7 @@ static void doctor_uring_ops(struct doctor *doctor)
     const char *lacks = doctor->host->uring_lacks;
     if (lacks == NULL) {
         doctor_text(doctor_add(doctor, "uring.ops", DOCTOR_UNKNOWN)->is,
-                    "No ring, or no socket to try it with, can be made.");
+                    "No ring, or no second ring or socket to try it with, can be made.");
     } else if (lacks[0] == '\0') {
         doctor_text(doctor_add(doctor, "uring.ops", DOCTOR_OK)->is,
                     "Multishot accept and receive work, and messages between rings.");

@@ -102,6 +102,14 @@ bool doctor_read_field(const struct doctor *doctor, char *out, size_t bytes, con
     return is_found;
 }
 
+bool doctor_has_capability(const struct doctor *doctor, const char *process, int capability)
+{
+    char text[32];
+    assert_always(capability >= 0 && capability < 64);
+    return doctor_read_field(doctor, text, sizeof text, "CapEff:", "/proc/%s/status", process) &&
+           (strtoull(text, NULL, 16) >> capability & 1) != 0;
+}
+
 bool doctor_read_link(const struct doctor *doctor, char *out, size_t bytes, const char *format, ...)
 {
     char path[DOCTOR_PATH_BYTES_MAX];

@@ -89,6 +89,10 @@ bool doctor_read_field(const struct doctor *doctor, char *out, size_t bytes, con
 bool doctor_read_link(const struct doctor *doctor, char *out, size_t bytes, const char *path, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* Whether a process has a capability in effect (CAP_SYS_ADMIN...); false, too: it cannot be read.
+ */
+bool doctor_has_capability(const struct doctor *doctor, const char *process, int capability);
+
 /* A directory, which the caller closes; NULL: it cannot be read. */
 DIR *doctor_open_directory(const struct doctor *doctor, const char *path, ...)
     __attribute__((format(printf, 2, 3)));

@@ -62,22 +62,24 @@ static bool doctor_host_receive(struct engine *engine, int fd)
            (cqe.flags & IORING_CQE_F_BUFFER) != 0 && (cqe.flags & IORING_CQE_F_MORE) != 0;
 }
 
-static bool doctor_host_send_message(struct engine *engine)
+/* What it lacks; "": nothing; NULL: there was no room for a second ring. */
+static const char *doctor_host_lacks_messages(struct engine *engine)
 {
     struct engine waker;
     struct io_uring_cqe cqe;
     char text[ENGINE_ERROR_BYTES_MAX];
     if (engine_uring_open(&waker, &doctor_host_ring, text) < 0) {
-        return false;
+        return NULL;
     }
     bool is_sent = engine_enable(&waker) == 0 && engine_wake(engine, &waker, TAG_MESSAGE) &&
                    engine_enter(&waker, 0) == 0;
     bool is_there = is_sent && doctor_host_await(engine, TAG_MESSAGE, &cqe);
     engine_close(&waker);
-    return is_there;
+    return is_there ? "" : "messages from one ring to another";
 }
 
-/* A client of a listener that only this function knows. NULL: no such sockets can be made. */
+/* A client of a listener that only this function knows. NULL: it cannot be tried: no
+ * such sockets, or no second ring, can be made. */
 static const char *doctor_host_lacks(struct engine *engine)
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
@@ -97,10 +99,9 @@ static const char *doctor_host_lacks(struct engine *engine)
         goto close_sockets;
     }
     fd = doctor_host_accept(engine, listener);
-    lacks = fd < 0                              ? "multishot accept"
-            : !doctor_host_receive(engine, fd)  ? "multishot receive into provided buffers"
-            : !doctor_host_send_message(engine) ? "messages from one ring to another"
-                                                : "";
+    lacks = fd < 0                             ? "multishot accept"
+            : !doctor_host_receive(engine, fd) ? "multishot receive into provided buffers"
+                                               : doctor_host_lacks_messages(engine);
 
 close_sockets:
     for (size_t i = 0; i < 3; i++) {

@@ -1,6 +1,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,6 @@
 /* Beside the cores and the threads of TLS: main, publisher, recorder, logs, dump, admin. */
 #define DOCTOR_LIMITS_THREADS 16
 #define DOCTOR_LIMITS_LOCKED_BYTES (8 * MIB)
-#define DOCTOR_LIMITS_CAP_IPC_LOCK 14
 #define DOCTOR_LIMITS_UNLIMITED UINT64_MAX
 
 struct doctor_limit {
@@ -100,14 +100,6 @@ static void doctor_limits_nofile(struct doctor *doctor)
     }
 }
 
-static bool doctor_limits_may_lock(const struct doctor *doctor)
-{
-    char text[32];
-    return doctor_read_field(doctor, text, sizeof text, "CapEff:", "/proc/%s/status",
-                             doctor->process) &&
-           (strtoull(text, NULL, 16) >> DOCTOR_LIMITS_CAP_IPC_LOCK & 1) != 0;
-}
-
 static void doctor_limits_memlock(struct doctor *doctor)
 {
     uint64_t limit_bytes;
@@ -115,7 +107,8 @@ static void doctor_limits_memlock(struct doctor *doctor)
         doctor_limits_unknown(doctor, "limit.memlock");
         return;
     }
-    if (limit_bytes >= DOCTOR_LIMITS_LOCKED_BYTES || doctor_limits_may_lock(doctor)) {
+    if (limit_bytes >= DOCTOR_LIMITS_LOCKED_BYTES ||
+        doctor_has_capability(doctor, doctor->process, CAP_IPC_LOCK)) {
         doctor_text(doctor_add(doctor, "limit.memlock", DOCTOR_OK)->is,
                     "Locked memory suffices for rings.");
         return;

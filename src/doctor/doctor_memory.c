@@ -312,7 +312,7 @@ static void doctor_memory_shm_room(struct doctor *doctor)
     doctor_text(finding->why, "ringcast stat and the checks run.* cannot see a server without "
                               "its file /dev/shm/ringcast-PID.");
     doctor_text(finding->change, "Remove files from /dev/shm, or make it larger: mount -o "
-                                 "remount,size=64m /dev/shm, or docker --shm-size 64m. Then "
+                                 "remount,size=64m /dev/shm, or docker --shm-size 128m. Then "
                                  "start the server again.");
 }
 

@@ -5,6 +5,7 @@
 
 #include "codec/base/check.h"
 #include "src/doctor/doctor_checks.h"
+#include "src/doctor/doctor_cpus.h"
 #include "src/doctor/doctor_namespace.h"
 
 #define DOCTOR_NIC_RX_USECS_MAX 50
@@ -17,28 +18,6 @@ static const char *const doctor_nic_offloads[DOCTOR_OFFLOADS] = {
     [DOCTOR_OFFLOAD_TSO] = "tso",
     [DOCTOR_OFFLOAD_GSO] = "gso",
 };
-
-/* Whether the number is in a list such as "0-3,8". */
-static bool doctor_nic_lists(const char *list, int number)
-{
-    for (const char *at = list; *at != '\0' && *at != '\n';) {
-        char *end;
-        long first = strtol(at, &end, 10);
-        long last = first;
-        if (end == at) {
-            return false;
-        }
-        if (*end == '-') {
-            at = end + 1;
-            last = strtol(at, &end, 10);
-        }
-        if (number >= first && number <= last) {
-            return true;
-        }
-        at = end + (*end == ',');
-    }
-    return false;
-}
 
 /* Whether a mask such as "00000000,0000000f" has the CPU, and whether it has any (cpu -1). */
 static bool doctor_nic_masks(const char *mask, int cpu)
@@ -221,26 +200,27 @@ static bool doctor_nic_steering(struct doctor *doctor, const struct doctor_nic *
 static bool doctor_nic_numa(struct doctor *doctor, const struct doctor_nic *nic)
 {
     int64_t node;
-    char cpus[DOCTOR_NIC_TEXT_BYTES_MAX];
+    cpu_set_t cpus;
+    char path[64], text[DOCTOR_CPUS_TEXT_BYTES_MAX];
     if (!doctor_nic_is_shown(doctor, nic) ||
         !doctor_read_number(doctor, &node, "/sys/class/net/%s/device/numa_node", nic->name) ||
-        node < 0 ||
-        !doctor_read(doctor, cpus, sizeof cpus, "/sys/devices/system/node/node%" PRId64 "/cpulist",
-                     node)) {
+        node < 0) {
         return false;
     }
-    for (uint32_t i = 0; i < doctor->options->core_count; i++) {
+    snprintf(path, sizeof path, "/sys/devices/system/node/node%" PRId64 "/cpulist", node);
+    doctor_cpus_read(doctor, &cpus, path);
+    for (uint32_t i = 0; CPU_COUNT(&cpus) > 0 && i < doctor->options->core_count; i++) {
         int cpu = doctor->options->cpus[i];
-        if (cpu < 0 || doctor_nic_lists(cpus, cpu)) {
+        if (cpu < 0 || CPU_ISSET(cpu, &cpus)) {
             continue;
         }
-        cpus[strcspn(cpus, "\n")] = '\0';
         struct doctor_finding *finding = doctor_add(doctor, "nic.numa", DOCTOR_WARN);
         doctor_text(finding->is, "%s is at NUMA node %" PRId64 ", CPU %d of core %u is not.",
                     nic->name, node, cpu, i);
         doctor_text(finding->why, "Each packet crosses to the other node, which costs the core "
                                   "time with every send.");
-        doctor_text(finding->change, "Choose --cores of that node: %.200s.", cpus);
+        doctor_text(finding->change, "Choose --cores of that node: %s.",
+                    doctor_cpus_text(&cpus, text));
         return true;
     }
     return false;

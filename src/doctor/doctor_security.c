@@ -1,5 +1,5 @@
 #include <errno.h>
-#include <stdlib.h>
+#include <linux/capability.h>
 #include <string.h>
 
 #include "codec/base/check.h"
@@ -7,9 +7,6 @@
 
 #define DOCTOR_SECURITY_LABEL_BYTES_MAX 128
 #define DOCTOR_SECURITY_FILTER '2' /* of "Seccomp" in /proc/PID/status */
-#define DOCTOR_SECURITY_CAP(number) (UINT64_C(1) << (number))
-#define DOCTOR_SECURITY_SYS_ADMIN DOCTOR_SECURITY_CAP(21)
-#define DOCTOR_SECURITY_TRACING (DOCTOR_SECURITY_CAP(38) | DOCTOR_SECURITY_CAP(39))
 
 /* Whether something other than the kernel's age refuses rings. A running server has its own. */
 static bool doctor_security_is_refused(const struct doctor *doctor)
@@ -51,9 +48,9 @@ static void doctor_security_caps(struct doctor *doctor)
                     "/proc/self/status does not name the capabilities.");
         return;
     }
-    uint64_t caps = strtoull(text, NULL, 16);
-    if ((caps & DOCTOR_SECURITY_SYS_ADMIN) != 0 ||
-        (caps & DOCTOR_SECURITY_TRACING) == DOCTOR_SECURITY_TRACING) {
+    if (doctor_has_capability(doctor, "self", CAP_SYS_ADMIN) ||
+        (doctor_has_capability(doctor, "self", CAP_PERFMON) &&
+         doctor_has_capability(doctor, "self", CAP_BPF))) {
         doctor_text(doctor_add(doctor, "sec.caps", DOCTOR_OK)->is,
                     "This user has the capabilities for tracing.");
         return;

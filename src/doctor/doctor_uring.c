@@ -1,4 +1,5 @@
 #include <inttypes.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +9,6 @@
 #include "src/doctor/doctor_checks.h"
 
 #define DOCTOR_URING_GROUPS_BYTES_MAX 4096
-#define DOCTOR_URING_CAP_SYS_ADMIN 21
 
 static void doctor_uring_setup(struct doctor *doctor)
 {
@@ -52,7 +52,7 @@ static void doctor_uring_ops(struct doctor *doctor)
     const char *lacks = doctor->host->uring_lacks;
     if (lacks == NULL) {
         doctor_text(doctor_add(doctor, "uring.ops", DOCTOR_UNKNOWN)->is,
-                    "No ring, or no socket to try it with, can be made.");
+                    "No ring, or no second ring or socket to try it with, can be made.");
     } else if (lacks[0] == '\0') {
         doctor_text(doctor_add(doctor, "uring.ops", DOCTOR_OK)->is,
                     "Multishot accept and receive work, and messages between rings.");
@@ -68,9 +68,7 @@ static void doctor_uring_ops(struct doctor *doctor)
 static bool doctor_uring_is_in_group(const struct doctor *doctor, int64_t group)
 {
     char text[DOCTOR_URING_GROUPS_BYTES_MAX];
-    if (doctor_read_field(doctor, text, sizeof text, "CapEff", "/proc/%s/status",
-                          doctor->process) &&
-        (strtoull(text, NULL, 16) >> DOCTOR_URING_CAP_SYS_ADMIN & 1) != 0) {
+    if (doctor_has_capability(doctor, doctor->process, CAP_SYS_ADMIN)) {
         return true;
     }
     static const char *const keys[] = {"Gid:", "Groups:"};

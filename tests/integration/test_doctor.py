@@ -105,6 +105,14 @@ class Output(DoctorTestCase):
         self.assertEqual(done.returncode, {"WARN": 1, "FAIL": 2}[done.stdout.splitlines()[2].split()[0]])
         self.assertIn(" limit.memlock  4096 KiB of memory may be locked", done.stdout)
 
+    def test_too_little_locked_memory_is_not_taken_for_an_old_kernel(self):
+        """Where one ring has room, and a second one to send it a message has none."""
+        binary = self.copy_for_others()
+        for limit_kib in (16, 24, 32):
+            found = self.findings("--only", "uring.ops", "--port", 8765, binary=binary,
+                                  prefix=("prlimit", f"--memlock={limit_kib * 1024}", *as_ordinary_user()))
+            self.assertIn(found["uring.ops"]["level"], ("UNKNOWN", "OK"), found)
+
     def test_settings_of_the_kernel_are_compared_with_those_of_the_package(self):
         """S106: with the values of the file of sysctl."""
         package = (CHECKOUT / "packaging/60-ringcast.conf").read_text(encoding="utf8")

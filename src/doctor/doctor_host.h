@@ -1,7 +1,7 @@
 /*
  * doctor_host: the facts of a host that only calls can give.
  *
- * Threads  One; blocks for less than 100 ms. Memory: none is kept.
+ * Threads  One; blocks for 1.2 s at most. Memory: none is kept.
  * Errors   What cannot be found out has the value that struct doctor_host names for it.
  */
 #ifndef RINGCAST_SRC_DOCTOR_HOST_H

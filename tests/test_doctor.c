@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <jansson.h>
+#include <sys/wait.h>
 
 #include "src/doctor/doctor_host.h"
 #include "src/doctor/doctor_print.h"
@@ -204,6 +205,21 @@ static void process_that_is_no_server_is_refused(void **state)
     assert_non_null(strstr(error, "no process 4194304 runs"));
 }
 
+static void process_has_ended_also_while_nobody_has_waited_for_it(void **state)
+{
+    siginfo_t ended;
+    (void)state;
+    assert_false(doctor_target_has_ended(getpid()));
+    pid_t child = fork();
+    if (child == 0) {
+        _exit(0);
+    }
+    assert_int_equal(waitid(P_PID, (id_t)child, &ended, WEXITED | WNOWAIT), 0);
+    assert_true(doctor_target_has_ended(child));
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_true(doctor_target_has_ended(1 << 22));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -219,6 +235,7 @@ int main(void)
         doctor_tree_test(json_has_all_findings),
         cmocka_unit_test(facts_of_this_host_are_found),
         cmocka_unit_test(process_that_is_no_server_is_refused),
+        cmocka_unit_test(process_has_ended_also_while_nobody_has_waited_for_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,6 +39,20 @@ static void ring_that_is_refused_fails_in_words_for_its_errno(void **state)
     doctor_tree_finds(tree, "uring.ops", DOCTOR_UNKNOWN);
 }
 
+/* As another user sees it, who may make none. */
+static void running_server_has_its_rings(void **state)
+{
+    struct doctor_tree *tree = *state;
+    doctor_tree_write(tree, "/proc/self/status", "Seccomp:\t2\nSeccomp_filters:\t1\n");
+    doctor_tree_write(tree, "/proc/self/attr/current", "docker-default (enforce)\n");
+    tree->host.uring_lacks = NULL;
+    tree->host.uring_error = -EPERM;
+    tree->doctor.pid = 77;
+    doctor_tree_says(doctor_tree_finds(tree, "uring.setup", DOCTOR_INFO), "has its own");
+    doctor_tree_finds(tree, "sec.seccomp", DOCTOR_OK);
+    doctor_tree_finds(tree, "sec.lsm", DOCTOR_OK);
+}
+
 static void ring_of_a_lower_rung_warns(void **state)
 {
     struct doctor_tree *tree = *state;
@@ -138,17 +152,15 @@ static void containers_are_recognized(void **state)
     doctor_tree_says(doctor_tree_finds(tree, "env.container", DOCTOR_FAIL), "gVisor");
 }
 
-static void server_in_other_namespaces_is_reported(void **state)
+static void server_in_another_network_namespace_is_reported(void **state)
 {
     struct doctor_tree *tree = *state;
-    doctor_tree_finds(tree, "env.namespaces", DOCTOR_UNKNOWN);
     snprintf(tree->doctor.process, sizeof tree->doctor.process, "77");
     doctor_tree_link(tree, "/proc/self/ns/net", "net:[1]");
-    doctor_tree_link(tree, "/proc/self/ns/mnt", "mnt:[1]");
-    doctor_tree_link(tree, "/proc/77/ns/net", "net:[1]");
     doctor_tree_finds(tree, "env.namespaces", DOCTOR_UNKNOWN);
-    doctor_tree_link(tree, "/proc/77/ns/mnt", "mnt:[2]");
-    doctor_tree_says(doctor_tree_finds(tree, "env.namespaces", DOCTOR_INFO), "(mnt)");
+    doctor_tree_link(tree, "/proc/77/ns/net", "net:[2]");
+    doctor_tree_says(doctor_tree_finds(tree, "env.namespaces", DOCTOR_INFO),
+                     "net.* and nic.* cannot look at its network");
     snprintf(tree->doctor.process, sizeof tree->doctor.process, "self");
     doctor_tree_finds(tree, "env.namespaces", DOCTOR_OK);
 }
@@ -241,6 +253,7 @@ int main(void)
         doctor_tree_test(kernel_older_than_6_1_fails),
         doctor_tree_test(kernel_before_6_5_is_reported_where_clients_use_unix),
         doctor_tree_test(ring_that_is_refused_fails_in_words_for_its_errno),
+        doctor_tree_test(running_server_has_its_rings),
         doctor_tree_test(ring_of_a_lower_rung_warns),
         doctor_tree_test(ring_that_lacks_an_operation_fails),
         doctor_tree_test(sysctl_of_io_uring_is_judged_for_the_user),
@@ -248,7 +261,7 @@ int main(void)
         doctor_tree_test(user_who_cannot_trace_is_informed),
         doctor_tree_test(security_module_warns_only_where_rings_are_refused),
         doctor_tree_test(containers_are_recognized),
-        doctor_tree_test(server_in_other_namespaces_is_reported),
+        doctor_tree_test(server_in_another_network_namespace_is_reported),
         doctor_tree_test(virtual_machines_are_recognized),
         doctor_tree_test(options_that_cannot_be_read_are_reported),
         doctor_tree_test(files_that_do_not_suffice_for_all_clients_fail),

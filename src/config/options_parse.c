@@ -134,18 +134,26 @@ static enum options_action options_parse_find_action(const struct options_input 
     return OPTIONS_ACTION_RUN;
 }
 
+int options_parse_config_path(const struct options_input *input, const char **path_out,
+                              char error_out[OPTIONS_ERROR_BYTES_MAX])
+{
+    struct options arguments = {0};
+    int error = options_parse_arguments(&arguments, input, error_out);
+    *path_out = arguments.config_path;
+    options_deinit(&arguments);
+    if (error == 0 && *path_out == NULL) {
+        *path_out =
+            options_variables_find(input->environment, options_find("config", sizeof "config" - 1));
+    }
+    return error;
+}
+
 /* The profile is known, and what else gives a secret, once the others have been taken. */
 static int options_parse_layers(struct options *options, const struct options_input *input,
                                 char *error_out)
 {
-    struct options arguments = {0};
-    int error = options_parse_arguments(&arguments, input, error_out);
-    const char *config_path = arguments.config_path;
-    options_deinit(&arguments);
-    if (error == 0 && config_path == NULL) {
-        config_path =
-            options_variables_find(input->environment, options_find("config", sizeof "config" - 1));
-    }
+    const char *config_path;
+    int error = options_parse_config_path(input, &config_path, error_out);
     if (error == 0) {
         error = options_parse_defaults(options, input, error_out);
     }

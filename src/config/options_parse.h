@@ -21,6 +21,10 @@ struct options_input {
 /* Those of this process. cpus: where its affinity mask is put; CPU 0 if the kernel does not say. */
 struct options_input options_input_here(int argc, char *const *argv, cpu_set_t *cpus);
 
+/* Which file --config, or else its variable, names; NULL: none. */
+int options_parse_config_path(const struct options_input *input, const char **path_out,
+                              char error_out[OPTIONS_ERROR_BYTES_MAX]);
+
 /* Default < profile < credential < file < environment < option. After --help or --version nothing
  * is checked. On failure *options_out is untouched. */
 int options_parse(struct options *options_out, const struct options_input *input,

@@ -52,7 +52,7 @@ struct doctor_host {
     const char *uring_lacks; /* what a ring cannot do; "": nothing; NULL: it was not tried */
     uint64_t clock_ns;       /* what reading the monotonic clock costs */
     int clock_state;         /* of adjtimex: TIME_OK...; negative: errno */
-    uint64_t shm_free_bytes; /* of /dev/shm; UINT64_MAX: not known */
+    uint64_t shm_free_bytes; /* of /dev/shm; 0: read-only, too; UINT64_MAX: not known */
     /* Lets the time between two looks pass, and returns it: doctor_window.h. */
     uint64_t (*pass)(void *context);
     void *pass_context;

@@ -34,8 +34,8 @@ static const char doctor_command_help[] =
     "\n"
     "Each finding is explained in docs/doctor.md.\n"
     "\n"
-    "Exit codes: 0 nothing to change; 1 a WARN; 2 a FAIL; 3 wrong usage, or the output\n"
-    "cannot be written.\n";
+    "Exit codes: 0 nothing to change; 1 a WARN; 2 a FAIL; 3 wrong usage, the server\n"
+    "ended meanwhile, or the output cannot be written.\n";
 
 struct doctor_command {
     const char *only; /* NULL: all */
@@ -180,6 +180,10 @@ static int doctor_command_look(const struct doctor_command *command,
         snprintf(doctor.process, sizeof doctor.process, "%d", target->pid);
     }
     doctor_checks_run(&doctor, command->only);
+    if (target->pid > 0 && doctor_target_has_ended(target->pid)) {
+        fprintf(stderr, PROGRAM ": %s ended meanwhile\n", target->subject);
+        return EXIT_USAGE;
+    }
     if (!command->json) {
         doctor_print(stdout, &doctor, target->subject, command->verbose);
     } else if (doctor_print_json(stdout, &doctor, target->subject) < 0) {

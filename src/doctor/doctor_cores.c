@@ -36,7 +36,7 @@ static bool doctor_cores_is_fast(const struct doctor *doctor, int cpu, const cha
     }
     if (doctor_cores_word(doctor, word, cpu, "cpufreq/energy_performance_preference") &&
         strcmp(word, "performance") == 0) {
-        return true; /* The processor chooses, and is told to be fast. */
+        return true; /* The processor chooses, and shall be fast. */
     }
     return doctor_cores_word(doctor, word, cpu, "cpufreq/scaling_min_freq") &&
            doctor_cores_word(doctor, other, cpu, "cpufreq/scaling_max_freq") &&

@@ -217,11 +217,11 @@ static void doctor_cpu_waited(struct doctor *doctor, const struct doctor_waiter 
         worst->name, doctor_percent(worst->spent.wait_ns, worst->ns), when, worst->spent.preempted);
     doctor_text(finding->why, "Other threads use its CPU; a tick waits for them, up to some "
                               "milliseconds each time.");
-    doctor_text(
-        finding->change,
-        "Keep others off the cores' CPUs: pin the cores (--cores 2-3) and isolate these "
-        "CPUs (docs/latency.md). Who they are: bpftrace -p %d offcpu.bt %d (docs/tracing.md).",
-        doctor->pid, doctor->pid);
+    doctor_text(finding->change,
+                "Keep others off the cores' CPUs: pin the cores (--cores 2-3) and isolate these "
+                "CPUs (docs/latency.md). Who they are: bpftrace offcpu.bt %d, in the "
+                "folder of the scripts (docs/tracing.md).",
+                doctor->pid);
 }
 
 static void doctor_cpu_stolen(struct doctor *doctor, double percent, const char *when)

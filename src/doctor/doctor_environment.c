@@ -73,34 +73,26 @@ static void doctor_environment_container(struct doctor *doctor)
     }
 }
 
-/* The network's settings and the files are those of namespaces. */
 static void doctor_environment_namespaces(struct doctor *doctor)
 {
-    static const char *const kinds[] = {"net", "mnt"};
     char own[DOCTOR_ENVIRONMENT_NAME_BYTES_MAX];
     char servers[DOCTOR_ENVIRONMENT_NAME_BYTES_MAX];
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-        if (!doctor_read_link(doctor, own, sizeof own, "/proc/self/ns/%s", kinds[i]) ||
-            !doctor_read_link(doctor, servers, sizeof servers, "/proc/%s/ns/%s", doctor->process,
-                              kinds[i])) {
-            doctor_text(doctor_add(doctor, "env.namespaces", DOCTOR_UNKNOWN)->is,
-                        "The namespaces of process %s cannot be read.", doctor->process);
-            return;
-        }
-        if (strcmp(own, servers) != 0) {
-            struct doctor_finding *finding = doctor_add(doctor, "env.namespaces", DOCTOR_INFO);
-            doctor_text(finding->is, "Process %s is in another namespace (%s).", doctor->process,
-                        kinds[i]);
-            doctor_text(finding->why, "The findings about the network and /dev/shm are about this "
-                                      "namespace, not about the server's.");
-            doctor_text(finding->change,
-                        "Run ringcast doctor in the server's container, or by nsenter -t %s -a.",
-                        doctor->process);
-            return;
-        }
+    if (!doctor_read_link(doctor, own, sizeof own, "/proc/self/ns/net") ||
+        !doctor_read_link(doctor, servers, sizeof servers, "/proc/%s/ns/net", doctor->process)) {
+        doctor_text(doctor_add(doctor, "env.namespaces", DOCTOR_UNKNOWN)->is,
+                    "The namespaces of process %s cannot be read.", doctor->process);
+    } else if (strcmp(own, servers) == 0) {
+        doctor_text(doctor_add(doctor, "env.namespaces", DOCTOR_OK)->is,
+                    "The server's network is the one that is looked at.");
+    } else {
+        struct doctor_finding *finding = doctor_add(doctor, "env.namespaces", DOCTOR_INFO);
+        doctor_text(finding->is, "Process %s is in another network namespace.", doctor->process);
+        doctor_text(finding->why, "The checks net.* and nic.* cannot look at its network.");
+        doctor_text(finding->change,
+                    "Run ringcast doctor in the server's container, or as root: nsenter -t %s -n "
+                    "ringcast doctor --pid %s",
+                    doctor->process, doctor->process);
     }
-    doctor_text(doctor_add(doctor, "env.namespaces", DOCTOR_OK)->is,
-                "The server's network and files are those that are looked at.");
 }
 
 static void doctor_environment_vm(struct doctor *doctor)
@@ -143,7 +135,8 @@ static void doctor_environment_options(struct doctor *doctor)
     assert_debug(doctor->options_note[0] != '\0');
     doctor_text(finding->is, "%s", doctor->options_note);
     doctor_text(finding->why, "Checks take the default of each option that they do not know.");
-    doctor_text(finding->change, "Run ringcast doctor as root, or as the server's user.");
+    doctor_text(finding->change, "Run ringcast doctor as root or as the server's user, in its "
+                                 "container; or give it the server's options, without --pid.");
 }
 
 void doctor_check_environment(struct doctor *doctor)

@@ -48,7 +48,10 @@ static int doctor_host_clock_state(void)
 static uint64_t doctor_host_shm_free_bytes(void)
 {
     struct statvfs shm;
-    return statvfs("/dev/shm", &shm) < 0 ? UINT64_MAX : (uint64_t)shm.f_bavail * shm.f_frsize;
+    if (statvfs("/dev/shm", &shm) < 0) {
+        return UINT64_MAX;
+    }
+    return (shm.f_flag & ST_RDONLY) != 0 ? 0 : (uint64_t)shm.f_bavail * shm.f_frsize;
 }
 
 static uint64_t doctor_host_pass(void *context)

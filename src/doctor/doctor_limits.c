@@ -121,7 +121,8 @@ static void doctor_limits_memlock(struct doctor *doctor)
         return;
     }
     struct doctor_finding *finding = doctor_add(
-        doctor, "limit.memlock", doctor->host->uring_error == -ENOMEM ? DOCTOR_FAIL : DOCTOR_WARN);
+        doctor, "limit.memlock",
+        doctor->pid == 0 && doctor->host->uring_error == -ENOMEM ? DOCTOR_FAIL : DOCTOR_WARN);
     doctor_text(finding->is, "%" PRIu64 " KiB of memory may be locked; 8 MiB are enough.",
                 limit_bytes / KIB);
     doctor_text(finding->why, "From Linux 6.14 on, rings count towards it, those of all "

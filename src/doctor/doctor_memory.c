@@ -305,8 +305,8 @@ static void doctor_memory_shm_room(struct doctor *doctor)
                                  "room when it began, or somebody has removed it.");
     } else {
         doctor_text(finding->is,
-                    "%" PRIu64 " KiB are free in /dev/shm; the counters of %u cores need %" PRIu64
-                    " KiB.",
+                    "%" PRIu64 " KiB can be written in /dev/shm; the counters of %u cores need "
+                    "%" PRIu64 " KiB.",
                     unused / KIB, doctor->options->core_count, need / KIB + 1);
     }
     doctor_text(finding->why, "ringcast stat and the checks run.* cannot see a server without "

@@ -31,6 +31,34 @@ static void doctor_net_say_unread(struct doctor *doctor, const char *id, const c
     doctor_text(doctor_add(doctor, id, DOCTOR_UNKNOWN)->is, "%s cannot be read.", path);
 }
 
+/* The number of a name in /proc/net/netstat: a line of names, then a line of numbers. */
+static bool doctor_net_count(const struct doctor *doctor, const char *name, uint64_t *out)
+{
+    char text[DOCTOR_NET_TEXT_BYTES_MAX];
+    char *names_rest, *values_rest;
+    if (!doctor_read(doctor, text, sizeof text, "/proc/net/netstat")) {
+        return false;
+    }
+    char *values = strstr(text, "\nTcpExt: ");
+    if (values == NULL || strncmp(text, "TcpExt: ", strlen("TcpExt: ")) != 0) {
+        return false;
+    }
+    assert_debug(values > text);
+    *values++ = '\0';
+    values[strcspn(values, "\n")] = '\0';
+    const char *word = strtok_r(text, " ", &names_rest);
+    const char *value = strtok_r(values, " ", &values_rest);
+    while (word != NULL && value != NULL) {
+        if (strcmp(word, name) == 0) {
+            *out = strtoull(value, NULL, 10);
+            return true;
+        }
+        word = strtok_r(NULL, " ", &names_rest);
+        value = strtok_r(NULL, " ", &values_rest);
+    }
+    return false;
+}
+
 /* ---- Connections that wait to be accepted ---- */
 
 /* "net.core.somaxconn is 4096 (60-ringcast.conf: 65535), ..." of those that are below the values.
@@ -53,39 +81,44 @@ static bool doctor_net_low_backlogs(const struct doctor *doctor, char *out, size
     return bytes > 0;
 }
 
+/* A socket's own count of drops (sock_diag) says nothing: with TCP_DEFER_ACCEPT it counts each
+ * client that connects. */
 static void doctor_net_backlog(struct doctor *doctor)
 {
     char low[DOCTOR_TEXT_BYTES_MAX - 100];
     int64_t somaxconn = INT64_MAX;
-    uint64_t dropped = doctor->host->network.listen_dropped;
+    uint64_t overflows = 0;
     uint32_t clients = doctor->options->connections_max;
     bool is_low = doctor_net_low_backlogs(doctor, low, sizeof low);
     if (!doctor_read_number(doctor, &somaxconn, "%s", doctor_net_backlogs[0].path)) {
         doctor_net_say_unread(doctor, "net.backlog", doctor_net_backlogs[0].path);
         return;
     }
-    bool has_dropped = doctor->pid != 0 && dropped != UINT64_MAX && dropped > 0;
-    if (!is_low && !has_dropped) {
+    bool has_overflowed = doctor_net_count(doctor, "ListenOverflows", &overflows) && overflows > 0;
+    if (!is_low && !has_overflowed) {
         doctor_text(doctor_add(doctor, "net.backlog", DOCTOR_OK)->is,
-                    "The queues of new connections are long enough, and none was dropped.");
+                    "The queues of new connections are long enough, and none was full.");
         return;
     }
     bool is_short = somaxconn < doctor_net_backlogs[0].least && somaxconn < clients;
     struct doctor_finding *finding =
-        doctor_add(doctor, "net.backlog", has_dropped || is_short ? DOCTOR_WARN : DOCTOR_INFO);
-    if (has_dropped) {
+        doctor_add(doctor, "net.backlog", is_short ? DOCTOR_WARN : DOCTOR_INFO);
+    if (has_overflowed) {
         doctor_text(finding->is,
-                    "%" PRIu64 " new connections found the queue of the server's port full%s%s.",
-                    dropped, is_low ? "; " : "", low);
+                    "%" PRIu64 " new connections found a queue of this network's servers full, "
+                    "since its start%s%s.",
+                    overflows, is_low ? "; " : "", low);
     } else {
         doctor_text(finding->is, "%s; --max-connections is %u.", low, clients);
     }
     doctor_text(finding->why,
                 "When all clients connect at once, as after a restart, those that find the queue "
                 "full try again after 1 s, 2 s, 4 s.");
-    doctor_text(finding->change,
-                "Install packaging/60-ringcast.conf as /etc/sysctl.d/60-ringcast.conf, then: "
-                "sysctl --system. Restart the server, whose sockets keep the old length.");
+    doctor_text(
+        finding->change,
+        "Install packaging/60-ringcast.conf as /etc/sysctl.d/60-ringcast.conf (a package has it "
+        "in /usr/lib/sysctl.d), then: sysctl --system. Restart the server, whose sockets keep the "
+        "old length.");
 }
 
 /* ---- Buffers ---- */
@@ -235,34 +268,6 @@ static void doctor_net_idle_cwnd(struct doctor *doctor)
     doctor_text(finding->change, "sysctl -w net.ipv4.tcp_slow_start_after_idle=0, and the same "
                                  "line in /etc/sysctl.d/61-ringcast.conf. It holds at once, for "
                                  "open connections too.");
-}
-
-/* The number of a name in /proc/net/netstat: a line of names, then a line of numbers. */
-static bool doctor_net_count(const struct doctor *doctor, const char *name, uint64_t *out)
-{
-    char text[DOCTOR_NET_TEXT_BYTES_MAX];
-    char *names_rest, *values_rest;
-    if (!doctor_read(doctor, text, sizeof text, "/proc/net/netstat")) {
-        return false;
-    }
-    char *values = strstr(text, "\nTcpExt: ");
-    if (values == NULL || strncmp(text, "TcpExt: ", strlen("TcpExt: ")) != 0) {
-        return false;
-    }
-    assert_debug(values > text);
-    *values++ = '\0';
-    values[strcspn(values, "\n")] = '\0';
-    const char *word = strtok_r(text, " ", &names_rest);
-    const char *value = strtok_r(values, " ", &values_rest);
-    while (word != NULL && value != NULL) {
-        if (strcmp(word, name) == 0) {
-            *out = strtoull(value, NULL, 10);
-            return true;
-        }
-        word = strtok_r(NULL, " ", &names_rest);
-        value = strtok_r(NULL, " ", &values_rest);
-    }
-    return false;
 }
 
 static void doctor_net_corking(struct doctor *doctor)

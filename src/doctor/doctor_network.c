@@ -1,29 +1,20 @@
 #include "src/doctor/doctor_network.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <ifaddrs.h>
 #include <linux/ethtool.h>
-#include <linux/inet_diag.h>
-#include <linux/netlink.h>
-#include <linux/sock_diag.h>
 #include <linux/sockios.h>
 #include <net/if_arp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include "codec/base/check.h"
 
 #define DOCTOR_NETWORK_FEATURES_MAX 256 /* of a network card; Linux 6.18 has 64 */
 #define DOCTOR_NETWORK_FEATURE_BLOCKS (DOCTOR_NETWORK_FEATURES_MAX / 32)
-#define DOCTOR_NETWORK_ANSWER_BYTES (32 * 1024)
-#define DOCTOR_NETWORK_ANSWERS_MAX 1000 /* of sock_diag: some 100 sockets each */
-#define DOCTOR_NETWORK_WAIT_US 200000
 
 static const char *const doctor_network_features[DOCTOR_OFFLOADS] = {
     [DOCTOR_OFFLOAD_SG] = "tx-scatter-gather",
@@ -192,119 +183,8 @@ static void doctor_network_read_nics(struct doctor_network *network, const char 
     }
 }
 
-/* ---- Listening sockets ---- */
-
-/* Adds what a socket has dropped, if it listens on the port. */
-static void doctor_network_add_dropped(const struct nlmsghdr *message, uint32_t port,
-                                       uint64_t *dropped)
-{
-    const struct inet_diag_msg *socket = NLMSG_DATA(message);
-    if (message->nlmsg_len < NLMSG_LENGTH(sizeof *socket) ||
-        ntohs(socket->id.idiag_sport) != port) {
-        return;
-    }
-    size_t left = message->nlmsg_len - NLMSG_LENGTH(sizeof *socket);
-    assert_debug(left < DOCTOR_NETWORK_ANSWER_BYTES);
-    const char *at = (const char *)(socket + 1);
-    while (left >= sizeof(struct nlattr)) {
-        struct nlattr attribute;
-        uint32_t values[SK_MEMINFO_VARS];
-        memcpy(&attribute, at, sizeof attribute);
-        if (attribute.nla_len < sizeof attribute || attribute.nla_len > left) {
-            return;
-        }
-        if (attribute.nla_type == INET_DIAG_SKMEMINFO &&
-            attribute.nla_len >= NLA_HDRLEN + sizeof values) {
-            memcpy(values, at + NLA_HDRLEN, sizeof values);
-            *dropped += values[SK_MEMINFO_DROPS];
-        }
-        size_t step = NLA_ALIGN(attribute.nla_len);
-        step = step < left ? step : left;
-        at += step;
-        left -= step;
-    }
-}
-
-/* One answer, of several messages. false: it was the last one; *error_out is set on failure. */
-static bool doctor_network_on_answer(const void *answer, ssize_t bytes, uint32_t port,
-                                     uint64_t *dropped, int *error_out)
-{
-    uint32_t left = bytes < 0 ? 0 : (uint32_t)bytes;
-    assert_always(bytes <= DOCTOR_NETWORK_ANSWER_BYTES);
-    *error_out = bytes < 0 ? -errno : 0;
-    for (const struct nlmsghdr *message = answer; NLMSG_OK(message, left);
-         message = NLMSG_NEXT(message, left)) {
-        if (message->nlmsg_type == NLMSG_DONE) {
-            return false;
-        }
-        if (message->nlmsg_type == NLMSG_ERROR) {
-            *error_out = -EIO;
-            return false;
-        }
-        doctor_network_add_dropped(message, port, dropped);
-    }
-    return bytes > 0;
-}
-
-/* The sockets of one address family that listen. 0 or a negative errno. */
-static int doctor_network_sum_dropped(int fd, uint8_t family, uint32_t port, uint64_t *dropped)
-{
-    static _Alignas(struct nlmsghdr) char answer[DOCTOR_NETWORK_ANSWER_BYTES];
-    struct {
-        struct nlmsghdr header;
-        struct inet_diag_req_v2 diag;
-    } request = {
-        .header = {.nlmsg_len = sizeof request,
-                   .nlmsg_type = SOCK_DIAG_BY_FAMILY,
-                   .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
-        .diag = {.sdiag_family = family,
-                 .sdiag_protocol = IPPROTO_TCP,
-                 .idiag_ext = 1u << (INET_DIAG_SKMEMINFO - 1),
-                 .idiag_states = 1u << TCP_LISTEN},
-    };
-    int error = 0;
-    if (send(fd, &request, sizeof request, 0) < 0) {
-        return -errno;
-    }
-    for (uint32_t i = 0; i < DOCTOR_NETWORK_ANSWERS_MAX; i++) {
-        ssize_t bytes = recv(fd, answer, sizeof answer, 0);
-        if (!doctor_network_on_answer(answer, bytes, port, dropped, &error)) {
-            break;
-        }
-    }
-    return error;
-}
-
-static int doctor_network_ask_dropped(int fd, uint32_t port, uint64_t *dropped)
-{
-    int error = doctor_network_sum_dropped(fd, AF_INET, port, dropped);
-    return error < 0 ? error : doctor_network_sum_dropped(fd, AF_INET6, port, dropped);
-}
-
-static uint64_t doctor_network_listen_dropped(const struct options *options)
-{
-    const struct timeval wait = {.tv_usec = DOCTOR_NETWORK_WAIT_US};
-    bool has_tls = options_has_tls(options);
-    uint64_t dropped = 0;
-    int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-    if (fd < 0) {
-        return UINT64_MAX;
-    }
-    assert_always(options->port <= UINT16_MAX);
-    bool is_chosen = options->port == 0 || (has_tls && options->tls_port == 0); /* by the kernel */
-    if (is_chosen || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) < 0 ||
-        doctor_network_ask_dropped(fd, options->port, &dropped) < 0 ||
-        (has_tls && doctor_network_ask_dropped(fd, options->tls_port, &dropped) < 0)) {
-        dropped = UINT64_MAX;
-    }
-    close(fd);
-    return dropped;
-}
-
 void doctor_network_read(struct doctor_network *network_out, const struct options *options)
 {
-    *network_out = (struct doctor_network){
-        .listen_dropped = doctor_network_listen_dropped(options),
-    };
+    *network_out = (struct doctor_network){0};
     doctor_network_read_nics(network_out, options->host);
 }

@@ -1,10 +1,9 @@
 /*
- * doctor_network: what only system calls say of the network: network cards, by ethtool's ioctls,
- * and what the server's listening sockets have dropped, by sock_diag.
+ * doctor_network: what only system calls say of network cards, by ethtool's ioctls.
  *
  * Threads  One. Memory: the caller's.
  * Errors   What cannot be asked has the value that says so.
- * Source   Linux: include/uapi/linux/ethtool.h, inet_diag.h
+ * Source   Linux: include/uapi/linux/ethtool.h
  */
 #ifndef RINGCAST_SRC_DOCTOR_NETWORK_H
 #define RINGCAST_SRC_DOCTOR_NETWORK_H
@@ -38,9 +37,7 @@ struct doctor_nic {
 struct doctor_network {
     struct doctor_nic nics[DOCTOR_NICS_MAX];
     uint32_t nic_count;
-    bool is_local;           /* The server listens on a loopback address only. */
-    uint64_t listen_dropped; /* connections, by the sockets that listen on its ports; UINT64_MAX:
-                                not known */
+    bool is_local; /* The server listens on a loopback address only. */
 };
 
 void doctor_network_read(struct doctor_network *network_out, const struct options *options);

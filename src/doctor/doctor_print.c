@@ -94,8 +94,8 @@ int doctor_print_json(FILE *out, const struct doctor *doctor, const char *subjec
     json_t *pid = doctor->pid > 0 ? json_integer(doctor->pid) : json_null();
     json_t *all =
         json_pack("{s:s, s:o, s:o}", "subject", subject, "pid", pid, "findings", findings);
-    int error = all == NULL || json_dumpf(all, out, JSON_COMPACT) < 0 ? -ENOMEM : 0;
+    bool is_made = all != NULL && (json_dumpf(all, out, JSON_COMPACT) == 0 || ferror(out) != 0);
     json_decref(all);
     fputc('\n', out);
-    return error;
+    return is_made ? 0 : -ENOMEM;
 }

@@ -13,7 +13,7 @@
 /* is_verbose: those of the levels OK and UNKNOWN, too. subject: what was looked at. */
 void doctor_print(FILE *out, const struct doctor *doctor, const char *subject, bool is_verbose);
 
-/* All findings, as an object on a line. 0 or -ENOMEM. */
+/* All findings, as an object on a line. 0 or -ENOMEM; ferror(out) says whether it is written. */
 int doctor_print_json(FILE *out, const struct doctor *doctor, const char *subject);
 
 #endif

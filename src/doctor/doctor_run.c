@@ -21,7 +21,7 @@ struct doctor_run_counter {
 static const struct doctor_run_counter doctor_run_counters[] = {
     {"run.laps", COUNTERS_CORE, "core_laps", DOCTOR_WARN,
      "times the log overwrote frames that a core had not sent yet",
-     "All clients of that core lost the frames, and were told so by GAP.",
+     "All clients of that core lost the frames, and received GAPs.",
      "See why the core was late (cpu.* and irq.* here, or ringcast stat: wait), give more --cores, "
      "or a larger --frame-log-bytes."},
     {"run.overflow", COUNTERS_CORE, "cq_overflow", DOCTOR_FAIL,

@@ -11,12 +11,12 @@
 #define DOCTOR_SECURITY_SYS_ADMIN DOCTOR_SECURITY_CAP(21)
 #define DOCTOR_SECURITY_TRACING (DOCTOR_SECURITY_CAP(38) | DOCTOR_SECURITY_CAP(39))
 
-/* Whether something other than the kernel's age refuses rings. */
+/* Whether something other than the kernel's age refuses rings. A running server has its own. */
 static bool doctor_security_is_refused(const struct doctor *doctor)
 {
     int error = doctor->host->uring_error;
     assert_always(error <= 0);
-    return error == -EPERM || error == -EACCES || error == -ENOSYS;
+    return doctor->pid == 0 && (error == -EPERM || error == -EACCES || error == -ENOSYS);
 }
 
 static void doctor_security_seccomp(struct doctor *doctor)
@@ -31,7 +31,7 @@ static void doctor_security_seccomp(struct doctor *doctor)
         doctor_text(doctor_add(doctor, "sec.seccomp", DOCTOR_OK)->is, "No seccomp filter is on.");
     } else if (!doctor_security_is_refused(doctor)) {
         doctor_text(doctor_add(doctor, "sec.seccomp", DOCTOR_OK)->is,
-                    "A seccomp filter is on, and a ring can be made.");
+                    "A seccomp filter is on, and does not forbid rings.");
     } else {
         struct doctor_finding *finding = doctor_add(doctor, "sec.seccomp", DOCTOR_FAIL);
         doctor_text(finding->is, "A seccomp filter is on, and rings are refused (%s).",
@@ -76,7 +76,8 @@ static void doctor_security_lsm(struct doctor *doctor)
                     "No security module confines the process.");
     } else if (!doctor_security_is_refused(doctor)) {
         doctor_text(doctor_add(doctor, "sec.lsm", DOCTOR_OK)->is,
-                    "A security module has the process as \"%s\", and a ring can be made.", label);
+                    "A security module has the process as \"%s\", and does not forbid rings.",
+                    label);
     } else {
         struct doctor_finding *finding = doctor_add(doctor, "sec.lsm", DOCTOR_WARN);
         doctor_text(finding->is, "A security module has the process as \"%s\".", label);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "codec/base/check.h"
@@ -79,6 +80,16 @@ static bool doctor_target_is_running(int pid)
     return is_running;
 }
 
+bool doctor_target_has_ended(int pid)
+{
+    char *bytes = NULL;
+    char **texts = NULL;
+    int count = doctor_target_read_texts(pid, "cmdline", &bytes, &texts);
+    free(bytes);
+    free(texts);
+    return count == 0 || count == -ENOENT || count == -ESRCH; /* 0: nobody waited for it yet */
+}
+
 int doctor_target_find_server(char error_out[OPTIONS_ERROR_BYTES_MAX])
 {
     struct insight_file *files;
@@ -107,6 +118,41 @@ int doctor_target_find_server(char error_out[OPTIONS_ERROR_BYTES_MAX])
     return found <= 1 ? pid : -EINVAL;
 }
 
+/* false: for the server, the path names another file, as in a container. */
+static bool doctor_target_shares_file(const char *path, int pid)
+{
+    char root[DOCTOR_TARGET_PATH_BYTES_MAX];
+    struct stat ours, servers;
+    snprintf(root, sizeof root, "/proc/%d/root", pid);
+    int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || path[0] != '/') {
+        return true; /* We are in its folder; or cannot know. */
+    }
+    bool is_there = fstatat(fd, path + strspn(path, "/"), &servers, 0) == 0;
+    close(fd);
+    return is_there && stat(path, &ours) == 0 && ours.st_dev == servers.st_dev &&
+           ours.st_ino == servers.st_ino;
+}
+
+/* Whether the file that the server read can be read again, by its name. */
+static int doctor_target_check_file(const char *path, bool is_inside, int pid,
+                                    char error_out[OPTIONS_ERROR_BYTES_MAX])
+{
+    struct stat file;
+    bool is_stream = strncmp(path, "/dev/", 5) == 0 || strncmp(path, "/proc/", 6) == 0 ||
+                     (stat(path, &file) == 0 && S_ISFIFO(file.st_mode));
+    const char *why = is_stream                      ? "can be read only once"
+                      : path[0] != '/' && !is_inside ? "is in a folder that cannot be entered"
+                      : !doctor_target_shares_file(path, pid)
+                          ? "is gone, or another file for the server than here"
+                          : NULL;
+    if (why != NULL) {
+        snprintf(error_out, OPTIONS_ERROR_BYTES_MAX, "%.*s %s", OPTIONS_ERROR_BYTES_MAX / 2, path,
+                 why);
+    }
+    return why == NULL ? 0 : -EINVAL;
+}
+
 static int doctor_target_take(struct doctor_target *target, const struct options_input *input,
                               char error_out[OPTIONS_ERROR_BYTES_MAX])
 {
@@ -124,18 +170,25 @@ static int doctor_target_parse(struct doctor_target *target, int argument_count,
 {
     static char *nothing[] = {NULL};
     char path[DOCTOR_TARGET_PATH_BYTES_MAX];
+    const char *config_path;
     cpu_set_t cpus;
-    char *const *variables = target->variables == NULL ? nothing : target->variables;
     struct options_input input = options_input_here(argument_count, target->arguments, &cpus);
-    input.environment = variables;
+    input.environment = target->variables == NULL ? nothing : target->variables;
     sched_getaffinity(target->pid, sizeof cpus, &cpus);
     int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     snprintf(path, sizeof path, "/proc/%d/cwd", target->pid);
-    if ((here < 0 || chdir(path) < 0) && target->note[0] == '\0') {
+    bool is_inside = here >= 0 && chdir(path) == 0;
+    if (!is_inside && target->note[0] == '\0') {
         doctor_text(target->note, "The working directory of process %d cannot be entered: %s.",
                     target->pid, strerror(errno));
     }
-    int error = doctor_target_take(target, &input, error_out);
+    int error = options_parse_config_path(&input, &config_path, error_out);
+    if (error == 0 && config_path != NULL) {
+        error = doctor_target_check_file(config_path, is_inside, target->pid, error_out);
+    }
+    if (error == 0) {
+        error = doctor_target_take(target, &input, error_out);
+    }
     if (here >= 0) {
         (void)!fchdir(here);
         close(here);

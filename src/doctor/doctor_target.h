@@ -21,7 +21,7 @@
 struct doctor_target {
     struct options options;
     int pid;                          /* 0: no running server */
-    char subject[64];                 /* "server 1234" */
+    char subject[64];                 /* "the server of process 1234" */
     char note[DOCTOR_TEXT_BYTES_MAX]; /* empty: all is known */
     char *command_line, *environment; /* the options borrow from them */
     char **arguments, **variables;
@@ -37,6 +37,8 @@ int doctor_target_find_server(char error_out[OPTIONS_ERROR_BYTES_MAX]);
 /* The running server with this process ID. */
 int doctor_target_open_server(struct doctor_target *target_out, int pid,
                               char error_out[OPTIONS_ERROR_BYTES_MAX]);
+
+bool doctor_target_has_ended(int pid);
 
 void doctor_target_close(struct doctor_target *target);
 

@@ -18,10 +18,13 @@ static void doctor_uring_setup(struct doctor *doctor)
         doctor_text(doctor_add(doctor, "uring.setup", DOCTOR_OK)->is, "A ring can be made.");
         return;
     }
-    struct doctor_finding *finding = doctor_add(doctor, "uring.setup", DOCTOR_FAIL);
+    bool has_server = doctor->pid != 0;
+    struct doctor_finding *finding =
+        doctor_add(doctor, "uring.setup", has_server ? DOCTOR_INFO : DOCTOR_FAIL);
     char words[ENGINE_ERROR_BYTES_MAX];
     engine_uring_explain(error, words, sizeof words);
-    doctor_text(finding->is, "No ring can be made here.");
+    doctor_text(finding->is, "This user can make no ring here%s.",
+                has_server ? "; the running server has its own" : "");
     doctor_text(finding->why, "A server ends at its start without io_uring.");
     doctor_text(finding->change, "%.*s.", DOCTOR_TEXT_BYTES_MAX - 2, words);
 }

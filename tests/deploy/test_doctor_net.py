@@ -163,7 +163,7 @@ class Network(unittest.TestCase):
         self.assertIn(f"sysctl -w net.core.wmem_max={most + 1}", finding["change"])
         self.assertNotEqual(doctor("net.buffers", "--send-buffer-bytes", most)[0], "WARN")
 
-    def test_connections_that_a_full_queue_drops_are_the_servers_own(self):
+    def test_connections_that_found_a_queue_full_are_counted_and_no_others(self):
         with network() as side, contextlib.ExitStack() as clients:
             side.run("sysctl", "-w", "net.core.somaxconn=1")
             server = clients.enter_context(Server(prefix=side.prefix, port=PORT))
@@ -171,6 +171,11 @@ class Network(unittest.TestCase):
             level, before = doctor("net.backlog", *look, prefix=side.prefix)
             self.assertEqual(level, "WARN", before)  # 1000 clients may come at once.
             self.assertIn("net.core.somaxconn is 1", before["is"])
+            with side.inside():
+                client = clients.enter_context(socket.create_connection(("127.0.0.1", PORT)))
+            client.sendall(REQUEST + b"\r\n")
+            client.recv(100)  # It was accepted. TCP_DEFER_ACCEPT made it a drop of the listening socket before.
+            self.assertEqual(doctor("net.backlog", *look, prefix=side.prefix)[1]["is"], before["is"])
             server.signal(signal.SIGSTOP)
             try:
                 with side.inside():
@@ -181,7 +186,7 @@ class Network(unittest.TestCase):
                         with contextlib.suppress(OSError):
                             client.send(REQUEST)  # Only then does the kernel queue it.
                 finding = wait_until(lambda: next((it for _, it in [doctor("net.backlog", *look, prefix=side.prefix)]
-                                                   if "found the queue" in it["is"]), None), 30)
+                                                   if "found a queue" in it["is"]), None), 30)
             finally:
                 server.signal(signal.SIGCONT)
             self.assertTrue(finding, "no connection was dropped")

@@ -197,7 +197,7 @@ class Late(unittest.TestCase):
             with StoppedThread(server.pid, "core-0") as core:
                 tracing.act_until(lambda: server.stats()["message_queue"]["core_laps"] > 0,
                                   lambda: self.hold(server, core))
-            script.wait_for(r"core 0 lost \d+ frames of stream 0")
+            script.wait_for(r"core 0 lost \d+ frames of encoding 0")
             script.wait_for(r"^@jumps\[the log passed it\]: [1-9]")
 
     @staticmethod

@@ -170,7 +170,7 @@ class Laps(ServerTestCase):
     def published_bytes(self):
         return self.server.stats()["publisher"]["tick_bytes"]
 
-    def test_a_gap_is_counted_as_its_client_is_told_of_it(self):
+    def test_a_gap_is_counted_as_its_client_receives_it(self):
         with tracing.Script(self.server, "laps") as script, stalled_client(self.server, types=("trade",)) as client:
             tracker = Tracker()
             self.server.wait_until_blocked()
@@ -217,7 +217,7 @@ class Laps(ServerTestCase):
                 is_passed, mark = self.is_passed(), len(script.text)
                 core.go_on()
                 if is_passed:
-                    script.wait_until(lambda text: re.search(r" core 0 lost [1-9]\d* frames of stream 0, ", text[mark:]))
+                    script.wait_until(lambda text: re.search(r" core 0 lost [1-9]\d* frames of encoding 0, ", text[mark:]))
                     seen.add("passed")
                 else:
                     script.wait_until(lambda text: any(int(us) >= 900_000 for us in re.findall(

@@ -66,7 +66,9 @@ class Script:
 
     def __init__(self, server, name, *arguments):
         pid = str(server.pid)
-        self.command = ["bpftrace", "-B", "line", "-p", pid, str(SCRIPTS / f"{name}.bt"), pid, *map(str, arguments)]
+        script = SCRIPTS / f"{name}.bt"
+        program = ["-p", pid] if "usdt:" in script.read_text() else []
+        self.command = ["bpftrace", "-B", "line", *program, str(script), pid, *map(str, arguments)]
         self.lines = []
 
     def __enter__(self):

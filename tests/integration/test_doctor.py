@@ -125,7 +125,8 @@ class Output(DoctorTestCase):
                                (["--pid", "1", "--port", "1"], "'--port' is not possible"),
                                (["--pid", str(1 << 22)], "no process 4194304 runs"),
                                (["--pid", str(os.getpid())], "is not a server of ringcast"),
-                               (["--version"], "with --version no server starts"), (["--prot", "1"], "did you mean --port?"), (["--port", "x"], "--port"),
+                               (["--prot", "1"], "did you mean --port?"), (["--port", "x"], "--port"),
+                               (["--version"], "with --version no server starts"),
                                (["--config", "/no/such/file"], "/no/such/file")):
             done = self.doctor(*arguments, status=3)
             self.assertEqual(done.stdout, "")
@@ -133,11 +134,12 @@ class Output(DoctorTestCase):
             self.assertIn(why, done.stderr)
 
     def test_output_that_cannot_be_written_is_an_error(self):
-        with open("/dev/full", "w", encoding="utf8") as full:
-            done = subprocess.run([program("ringcast"), "doctor", "--port", "8765", "--only", "kernel"], stdout=full,
-                                  stderr=subprocess.PIPE, text=True, env=clean_environment(), check=False)
-        self.assertEqual(done.returncode, 3, done.stderr)
-        self.assertIn("ringcast doctor: ", done.stderr)
+        for form in ([], ["--json"]):
+            with open("/dev/full", "w", encoding="utf8") as full:
+                done = subprocess.run([program("ringcast"), "doctor", "--port", "8765", *form], stdout=full,
+                                      stderr=subprocess.PIPE, text=True, env=clean_environment(), check=False)
+            self.assertEqual(done.returncode, 3, done.stderr)
+            self.assertRegex(done.stderr, r"\Aringcast doctor: standard output cannot be written .*\n\Z")
 
 
 class Waits(DoctorTestCase):
@@ -197,15 +199,47 @@ class Servers(DoctorTestCase):
         self.assertIn(f"The environment of process {server.pid} cannot be read: Permission denied.", found["env.options"]["is"])
         self.assertIn("1237 clients", found["limit.nofile"]["is"])
 
-    def test_a_file_that_cannot_be_read_any_more_gives_defaults(self):
-        with tempfile.TemporaryDirectory(prefix="ringcast-") as folder:
-            path = pathlib.Path(folder, "mine.yaml")
-            path.write_text("websocket:\n  max_connections: 1234\n", encoding="utf8")
-            with Server("--config", path) as server:
-                path.unlink()
-                found = self.findings("--pid", server.pid)
-        self.assertRegex(found["env.options"]["is"], rf"\AThe options of process {server.pid} are not known: .*mine\.yaml")
+    @unittest.skipIf(os.geteuid(), "SKIPPED: only root can be another user")
+    def test_a_file_of_the_same_name_is_not_taken_for_the_servers(self):
+        """In the folder of an ordinary user, who may not enter the server's."""
+        with tempfile.TemporaryDirectory(prefix="ringcast-") as mine, tempfile.TemporaryDirectory(prefix="ringcast-") as other:
+            for folder, number in ((mine, 1234), (other, 777)):
+                pathlib.Path(folder, "mine.yaml").write_text(f"websocket:\n  max_connections: {number}\n", encoding="utf8")
+            os.chmod(other, 0o755)
+            pathlib.Path(other, "mine.yaml").chmod(0o644)
+            with Server("--config", "mine.yaml", prefix=("env", "-C", mine)) as server:
+                found = self.findings("--pid", server.pid, prefix=("env", "-C", other, *as_ordinary_user()),
+                                      binary=self.copy_for_others())
+        self.assertIn("mine.yaml is in a folder that cannot be entered", found["env.options"]["is"])
         self.assertIn("1000 clients", found["limit.nofile"]["is"])
+
+    def test_a_configuration_that_was_a_stream_is_not_waited_for(self):
+        with tempfile.TemporaryDirectory(prefix="ringcast-") as folder:
+            pipe = pathlib.Path(folder, "pipe")
+            os.mkfifo(pipe)
+            writer = subprocess.Popen(["sh", "-c", f"echo 'websocket: {{max_connections: 1234}}' > {pipe}"])
+            with Server("--config", pipe) as server:
+                writer.wait()
+                found = self.findings("--pid", server.pid)
+        self.assertIn(f"{pipe} can be read only once", found["env.options"]["is"])
+
+    @unittest.skipIf(os.geteuid(), "SKIPPED: only root can mount a file")
+    def test_a_file_is_read_only_if_the_server_has_it_at_its_path(self):
+        """A unit of systemd, too, has a mount namespace of its own, in which most files are those of the host."""
+        with tempfile.TemporaryDirectory(prefix="ringcast-") as folder:
+            ours, theirs = (pathlib.Path(folder, name) for name in ("ours.yaml", "theirs.yaml"))
+            ours.write_text("websocket:\n  max_connections: 1234\n", encoding="utf8")
+            theirs.write_text("websocket:\n  max_connections: 777\n", encoding="utf8")
+            apart = ("unshare", "--mount", "sh", "-ec", 'mount --bind "$1" "$2"; shift 2; exec "$@"', "sh", theirs, ours)
+            if run([*map(str, apart), "true"]).returncode != 0:
+                self.skipTest("SKIPPED: nothing can be mounted here")
+            with Server("--config", ours, prefix=apart) as server:
+                other = self.findings("--pid", server.pid)
+            with Server("--config", theirs, prefix=apart) as server:
+                same = self.findings("--pid", server.pid)
+        self.assertIn("ours.yaml is gone, or another file for the server", other["env.options"]["is"])
+        self.assertEqual(same["env.options"]["level"], "OK")
+        self.assertIn(" 777 clients", same["limit.nofile"]["is"])
 
     def test_commands_of_the_program_are_no_servers(self):
         with Server() as server:

@@ -252,7 +252,7 @@ class Words(unittest.TestCase):
             result = run([program("ringcast"), *words])
             self.assertEqual((result.returncode, result.stdout), (2, ""))
             self.assertIn(f'ringcast: "{words[0]}" is neither an option nor a command', result.stderr)
-            self.assertIn("Commands: stat ctl health archive restore help\n", result.stderr)
+            self.assertIn("Commands: stat ctl health doctor archive restore help\n", result.stderr)
 
     def test_a_word_after_an_option_is_no_command(self):
         result = run([program("ringcast"), "--check-config", "stat"])

@@ -29,6 +29,7 @@ class Scripts(unittest.TestCase):
                 head = HEAD.match(text)
                 self.assertIsNotNone(head)
                 self.assertEqual(head["name"], name)
+                self.assertEqual("bpftrace -p $P " in head[0], "usdt:" in text)  # Newer ones filter the kernel's by it.
                 named = set(re.findall(r"^ \*            (\$\d)  ", head["arguments"], re.M)) | {"$1"}
                 self.assertEqual(len(head["more"].split()), len(named) - 1)
                 self.assertLessEqual(set(re.findall(r"\$\d", text[head.end():])), named)

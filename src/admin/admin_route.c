@@ -52,7 +52,7 @@ void admin_page_json(struct admin_page *page, unsigned int status, json_t *json)
 {
     page->status = status;
     page->content_type = "application/json";
-    page->body = json == NULL ? NULL : json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(12));
+    page->body = json == NULL ? NULL : json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(15));
     page->body_bytes = page->body == NULL ? 0 : strlen(page->body);
     json_decref(json);
 }

@@ -147,7 +147,6 @@ def act_until(condition, act, seconds=SECONDS):
         act()
 
 
-
 @contextlib.contextmanager
 def readers(server, count, *options, url=None, prefix=()):
     """ringcast-bench as that many clients, from when all are subscribed to the end."""

@@ -274,7 +274,7 @@ static enum ctl_exit ctl_print_reply(const struct ctl_row *row, const struct ctl
         return CTL_FAILED;
     }
     if (options->values[CTL_JSON] != NULL && answer != NULL) {
-        json_dumpf(answer, stdout, JSON_COMPACT | JSON_REAL_PRECISION(12));
+        json_dumpf(answer, stdout, JSON_COMPACT | JSON_REAL_PRECISION(15));
         fputc('\n', stdout);
     } else if (is_good) {
         row->show(stdout, ctl_table_width(), answer);

@@ -34,13 +34,13 @@ class SlowLine:
         return self
 
     def __exit__(self, *_):
-        self.server.close()
         self.call(self.hang_up())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
         self.loop.close()
 
     async def hang_up(self):
+        self.server.close()  # on the loop's thread, which also counts its connections
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()

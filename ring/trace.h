@@ -2,14 +2,14 @@
  * trace: the boundaries of a tick's path and of a connection's life in ring and src, a function
  * each, which fires the probe of its name (docs/probes.md has each one's meaning).
  *
- * Threads  The core's, or the publisher's; each function is called on one of them.
+ * Threads  A core's, the publisher's or the admin server's, as the sections say.
  * Memory   None.
  * Units    _ns: durations in nanoseconds, monotonic; ts_: nanoseconds since 1970. Indices are those
  *          of a stream's log, 0 JSON, 1 SBE, 2 compressed JSON. conn: an index in its core, which
  *          is used again; with gen, its generation, it is not.
  *
  * Values must be at hand: a boundary costs one nop when nobody looks. Names and the places of
- * arguments are stable; new ones are appended. There is none for a single frame or send.
+ * arguments are stable; new ones are appended. There is none for each send to a client.
  */
 #ifndef RINGCAST_RING_TRACE_H
 #define RINGCAST_RING_TRACE_H

@@ -2,7 +2,7 @@
 
 #include "src/doctor/doctor_cgroup.h"
 
-static struct doctor_cgroup group;
+static struct cgroup group;
 
 static void assert_levels(const struct doctor_tree *tree, const char *controller, int version,
                           const char *const *folders)
@@ -12,7 +12,7 @@ static void assert_levels(const struct doctor_tree *tree, const char *controller
         assert_true(is_there);
         assert_int_equal(group.version, version);
         assert_string_equal(group.folder, *folders);
-        is_there = doctor_cgroup_up(&group);
+        is_there = cgroup_up(&group);
     }
     assert_false(is_there);
 }

@@ -1,8 +1,8 @@
 /*
  * memory_limit: what the cgroups of this process let it use.
  *
- * It finds the process's cgroups of versions 1 and 2 in /proc/self/cgroup, where they are mounted
- * in /proc/self/mountinfo, and walks from the process's own up to the mount: each may have a limit.
+ * It walks from the process's own cgroup, of version 1 or 2, up to the mount: each may have a
+ * limit.
  *
  * Threads  Any that may block: it reads files.
  * Memory   None is kept.

@@ -192,10 +192,10 @@ static void doctor_cores_idle(struct doctor *doctor)
 /* Whether the server's CPUs are a partition of their own, in which no others run. */
 static bool doctor_cores_have_partition(struct doctor *doctor)
 {
-    struct doctor_cgroup group;
+    struct cgroup group;
     char text[DOCTOR_WORD_BYTES_MAX];
     bool is_there = doctor_cgroup_find(doctor, &group, "cpuset");
-    for (; is_there; is_there = doctor_cgroup_up(&group)) {
+    for (; is_there; is_there = cgroup_up(&group)) {
         /* The root of all cgroups has no such file. */
         if (doctor_read(doctor, text, sizeof text, "%s/cpuset.cpus.partition", group.folder) &&
             (strcmp(text, "isolated\n") == 0 || strcmp(text, "root\n") == 0)) {

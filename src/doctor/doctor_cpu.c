@@ -72,7 +72,7 @@ static void doctor_cpu_quota(struct doctor *doctor)
 {
     const struct doctor_window *window = doctor_window(doctor);
     const struct doctor_quota *quota = &window->to.quota;
-    struct doctor_cgroup group;
+    struct cgroup group;
     if (!doctor_cgroup_find(doctor, &group, "cpu")) {
         doctor_text(doctor_add(doctor, "cpu.quota", DOCTOR_UNKNOWN)->is,
                     "The cgroup that limits CPU time cannot be found in /proc/%s/cgroup.",
@@ -293,10 +293,10 @@ static void doctor_cpu_shared(struct doctor *doctor)
 /* The scheduler puts only threads of the root cgroup into a group for each session. */
 static bool doctor_cpu_is_in_cgroup(struct doctor *doctor)
 {
-    struct doctor_cgroup group;
+    struct cgroup group;
     char text[8];
     bool is_there = doctor_cgroup_find(doctor, &group, "cpu");
-    for (; is_there; is_there = doctor_cgroup_up(&group)) {
+    for (; is_there; is_there = cgroup_up(&group)) {
         /* Version 2 has the first file in all but the root, version 1 the second in the root. */
         if (group.version == 1
                 ? !doctor_read(doctor, text, sizeof text, "%s/release_agent", group.folder)

@@ -143,8 +143,7 @@ struct doctor_memory_group {
     char events[DOCTOR_CGROUP_PATH_BYTES_MAX + 32]; /* counts the processes that were killed */
 };
 
-static uint64_t doctor_memory_inactive(const struct doctor *doctor,
-                                       const struct doctor_cgroup *group)
+static uint64_t doctor_memory_inactive(const struct doctor *doctor, const struct cgroup *group)
 {
     char text[DOCTOR_MEMORY_TEXT_BYTES_MAX];
     const char *word = group->version == 1 ? "\ntotal_inactive_file " : "\ninactive_file ";
@@ -156,7 +155,7 @@ static uint64_t doctor_memory_inactive(const struct doctor *doctor,
 }
 
 /* Takes the limit of one level, if it leaves less than those before it. */
-static void doctor_memory_look(const struct doctor *doctor, const struct doctor_cgroup *group,
+static void doctor_memory_look(const struct doctor *doctor, const struct cgroup *group,
                                const char *limit_name, struct doctor_memory_group *tightest)
 {
     int64_t limit, used;
@@ -195,9 +194,9 @@ static uint64_t doctor_memory_kills(const struct doctor *doctor, const char *pat
 static void doctor_memory_cgroup(struct doctor *doctor)
 {
     struct doctor_memory_group tightest = {.file = ""};
-    struct doctor_cgroup group;
+    struct cgroup group;
     bool is_there = doctor_cgroup_find(doctor, &group, "memory");
-    for (; is_there; is_there = doctor_cgroup_up(&group)) {
+    for (; is_there; is_there = cgroup_up(&group)) {
         if (group.version == 1) {
             doctor_memory_look(doctor, &group, "memory.limit_in_bytes", &tightest);
         } else {

@@ -23,7 +23,7 @@ static uint64_t doctor_window_after(const char *text, const char *word)
 /* ---- CPU time of the cgroup ---- */
 
 /* The limit of one level; quota_us is 0: none. */
-static void doctor_window_read_level(const struct doctor *doctor, const struct doctor_cgroup *group,
+static void doctor_window_read_level(const struct doctor *doctor, const struct cgroup *group,
                                      struct doctor_quota *quota_out)
 {
     char text[DOCTOR_WINDOW_TEXT_BYTES_MAX];
@@ -50,11 +50,11 @@ static void doctor_window_read_level(const struct doctor *doctor, const struct d
 
 static void doctor_window_read_quota(const struct doctor *doctor, struct doctor_quota *quota_out)
 {
-    struct doctor_cgroup group;
+    struct cgroup group;
     struct doctor_quota level;
     *quota_out = (struct doctor_quota){0};
     bool is_there = doctor_cgroup_find(doctor, &group, "cpu");
-    for (; is_there; is_there = doctor_cgroup_up(&group)) {
+    for (; is_there; is_there = cgroup_up(&group)) {
         doctor_window_read_level(doctor, &group, &level);
         if (level.quota_us > 0 &&
             (quota_out->quota_us == 0 ||
